@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <compare>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/random.h"
+#include "base/units.h"
+
+namespace sluice {
+
+// The name of one object. A GpuId is not a UserId; both print as their text.
+template <typename Tag>
+class Id {
+ public:
+  Id() = default;
+  explicit Id(std::string text) : text_(std::move(text)) {}
+
+  const std::string& text() const { return text_; }
+  bool empty() const { return text_.empty(); }
+
+  friend auto operator<=>(const Id&, const Id&) = default;
+
+ private:
+  std::string text_;
+};
+
+using GpuId = Id<struct GpuIdTag>;  // The card's UUID: "GPU-…".
+using NodeId = Id<struct NodeIdTag>;
+using ClaimId = Id<struct ClaimIdTag>;      // "clm_…"
+using DesktopId = Id<struct DesktopIdTag>;  // "dsk_…"
+using TemplateId = Id<struct TemplateIdTag>;
+using PoolId = Id<struct PoolIdTag>;
+using UserId = Id<struct UserIdTag>;  // "usr_…"
+using TeamId = Id<struct TeamIdTag>;
+
+// "dsk_01J…": prefix, then a ULID (48 bits of time, 80 random bits, Crockford base 32), so that
+// ids sort by creation.
+std::string NewIdText(std::string_view prefix, TimePoint now, Random& random);
+
+}  // namespace sluice
+
+template <typename Tag>
+struct std::hash<sluice::Id<Tag>> {
+  size_t operator()(const sluice::Id<Tag>& id) const noexcept {
+    return std::hash<std::string>()(id.text());
+  }
+};
