@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/units.h"
+
+namespace sluice {
+
+// What somebody asks for. `memory` is per card.
+struct ClaimRequest {
+  int count = 1;
+  Bytes memory;
+  ComputeMillis guarantee;
+  ComputeMillis cap;       // 0: none.
+  bool whole = false;      // The card for oneself.
+  std::string vendor;      // Empty: any.
+  std::string gpu_model;   // Empty: any. Compared letter for letter.
+  std::vector<GpuId> only;  // Empty: any card.
+  int priority = 0;        // Higher first; equal: first come first served.
+
+  friend bool operator==(const ClaimRequest&, const ClaimRequest&) = default;
+};
+
+struct Allocation {
+  GpuId gpu;
+  Bytes memory;
+  ComputeMillis guarantee;
+  ComputeMillis cap;
+
+  friend bool operator==(const Allocation&, const Allocation&) = default;
+};
+
+// pending → reserved → committed → released; pending or reserved may end as refused or released.
+enum class ClaimPhase { kPending, kReserved, kCommitted, kReleased, kRefused };
+std::string_view ToString(ClaimPhase phase);
+std::optional<ClaimPhase> ParseClaimPhase(std::string_view text);
+
+// Who a claim is for. A desktop is an object; a run is a process on this machine whose death
+// releases the claim (pid alone is not enough: pids come back, so the start time is kept too).
+enum class ClaimOwner { kDesktop, kRun };
+std::string_view ToString(ClaimOwner owner);
+std::optional<ClaimOwner> ParseClaimOwner(std::string_view text);
+
+struct Claim {
+  ClaimId id;
+  ClaimOwner owner_kind = ClaimOwner::kDesktop;
+  DesktopId desktop;        // kDesktop.
+  int64_t run_pid = 0;      // kRun.
+  int64_t run_pid_start = 0;  // kRun: field 22 of /proc/PID/stat.
+  std::string run_command;  // kRun: for people; the first words only.
+  UserId user;
+  ClaimRequest request;
+  ClaimPhase phase = ClaimPhase::kPending;
+  std::string reason;  // Always a sentence for a person.
+  std::vector<Allocation> allocations;  // Non-empty exactly in reserved and committed.
+  TimePoint created_at;
+  TimePoint queued_since;
+  TimePoint reserved_until;  // A reservation that is not committed by then is taken back.
+  TimePoint ends_at;         // When its holder is due to end; 0 unknown. For "next likely in".
+};
+
+// Whether `from` → `to` is a legal step.
+bool CanMove(ClaimPhase from, ClaimPhase to);
+
+}  // namespace sluice

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/units.h"
+#include "model/claim.h"
+#include "model/gpu.h"
+
+// The pure core: no I/O, clock, threads, logging or third party. Equal input, equal answer.
+namespace sluice::scheduler {
+
+// The cards as of one moment.
+struct Snapshot {
+  std::vector<Gpu> gpus;
+};
+
+// Where a claim goes: one allocation per requested card, on distinct cards of one node.
+struct Placed {
+  std::vector<Allocation> allocations;
+};
+
+// It fits the fleet but not now. `reason` is a sentence with figures, e.g. "needs 8 GiB on one
+// card; largest free: 3 GiB".
+struct WaitFor {
+  std::string reason;
+  Bytes largest_free;  // On one card that the request admits.
+};
+
+// It can never fit this fleet, whatever ends. `largest_possible` is what could be asked instead.
+struct Never {
+  std::string reason;
+  Bytes largest_possible;
+};
+
+using Decision = std::variant<Placed, WaitFor, Never>;
+
+// Best fit on memory: the admitted card with the least free memory that still suffices; ties by
+// fewer shares, then by id. Several cards: the same rule, one after the other, on one node.
+Decision Decide(const Snapshot& snapshot, const ClaimRequest& request);
+
+// A claim in the queue, as the queue's order sees it.
+struct Waiting {
+  ClaimId id;
+  ClaimRequest request;
+  TimePoint queued_since;
+};
+
+// The order of service: higher priority first, then earlier, then id. A claim that does not fit
+// holds its place: a later one may only be placed if it does not take what the head waits for
+// (see NextToPlace).
+std::vector<ClaimId> QueueOrder(std::span<const Waiting> waiting);
+
+// What the queue decides now.
+struct QueueAnswer {
+  ClaimId id;
+  int position = 0;  // 1 is the head. 0 for what is placed or refused now.
+  Decision decision;
+};
+
+// Walks the queue once in order. Placements made in this walk are subtracted for later ones. The
+// first claim that must wait reserves the card on which it would fit soonest by memory, so that a
+// stream of small claims cannot starve it: later claims are placed only on other cards.
+std::vector<QueueAnswer> WalkQueue(const Snapshot& snapshot, std::span<const Waiting> waiting);
+
+// A share that is in use and when its holder is due to end (0: unknown).
+struct Ending {
+  ClaimId claim;
+  TimePoint ends_at;
+};
+
+// The earliest time at which `request` would fit if every holder ended when due and nobody else
+// came, or nullopt if that is not known.
+std::optional<TimePoint> NextLikely(const Snapshot& snapshot,
+                                    const ClaimRequest& request,
+                                    std::span<const Ending> endings);
+
+}  // namespace sluice::scheduler
