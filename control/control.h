@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/agent.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "model/claim.h"
+#include "model/desktop.h"
+#include "runtime/runtime.h"
+#include "store/store.h"
+
+// The reconcilers: they compare what is wished (rows of the store) with what is, and take one next
+// step at a time. Every step is safe to repeat; a process killed between any two of them goes on
+// from the rows.
+namespace sluice::control {
+
+// Who acts, for the audit log: written with every wish.
+struct Actor {
+  std::string name;        // "lina", or "control".
+  std::string source;      // Remote address, "unix", "reconciler".
+  std::string request_id;  // Empty for the reconcilers.
+};
+
+// One row to be appended to the audit log in the same transaction as the change it tells of.
+struct AuditNote {
+  std::string action;   // "desktop.create".
+  std::string target;   // Object id.
+  std::string outcome;  // "ok", "refused".
+  std::string detail;   // A sentence.
+};
+
+// Appends hash-chained rows; implemented by portal/audit, injected here. Thread-safe.
+class AuditSink {
+ public:
+  virtual ~AuditSink() = default;
+  virtual void Append(const Actor& actor, const AuditNote& note) = 0;
+};
+
+// A viewer count and last input per desktop, reported by the stream relay. Thread-safe.
+struct ViewerReport {
+  int viewers = 0;
+  TimePoint last_input_at;
+};
+
+struct Options {
+  Duration tick{250};             // Longest time between two looks at the world.
+  Duration stop_grace{5'000};     // From "asked to end" to "killed".
+  Duration start_deadline{60'000};  // Display and first frame by then, or failed.
+  int usual_samples = 20;         // Launches that the "usual time" is the median of.
+};
+
+// What the portal shows of a desktop's place in the queue.
+struct QueuePlace {
+  int position = 0;  // 1 is next.
+  int waiting = 0;
+  std::string reason;
+  std::optional<TimePoint> next_likely;
+};
+
+// An offer for the form: what would happen if this share were asked for now.
+struct Offer {
+  std::string gpu_model;
+  bool simulated = false;
+  Bytes largest_now;    // Largest share that starts now.
+  Bytes largest_ever;   // Largest that this model could ever give.
+  int cards = 0;
+  int fits_now = 0;     // How many more shares of the asked size start now.
+  std::string answer;   // "starts now", or the reason with figures.
+  bool never = false;
+};
+
+// Thread-safe. Owns one logic thread from Start() to destruction.
+class Control {
+ public:
+  static std::unique_ptr<Control> Create(store::Store& store,
+                                         agent::Agent& agent,
+                                         runtime::Runtime& runtime,
+                                         AuditSink& audit,
+                                         const Clock& clock,
+                                         const Options& options);
+  virtual ~Control() = default;
+
+  virtual void Start() = 0;
+
+  // Takes every step that can be taken now, in the calling thread, until nothing changes: for
+  // tests and the simulator, instead of Start(). Returns the number of steps.
+  virtual int RunUntilIdle() = 0;
+
+  // Makes the logic thread look at once (the portal calls it after a wish was committed).
+  virtual void Nudge() = 0;
+
+  // The relay's report; used for connected/ready and idle stop.
+  virtual void ReportViewers(const DesktopId& desktop, const ViewerReport& report) = 0;
+
+  // nullopt when it is not waiting.
+  virtual std::optional<QueuePlace> PlaceInQueue(const ClaimId& claim) = 0;
+
+  // Per card model, what a share of `memory` would get now.
+  virtual std::vector<Offer> Offers(Bytes memory) = 0;
+
+  // Median time of each launch stage over the last launches that succeeded; 0: not known yet.
+  virtual std::map<LaunchStage, Duration> UsualStageTimes() = 0;
+};
+
+}  // namespace sluice::control
