@@ -16,12 +16,12 @@ struct ClaimRequest {
   int count = 1;
   Bytes memory;
   ComputeMillis guarantee;
-  ComputeMillis cap;       // 0: none.
-  bool whole = false;      // The card for oneself.
-  std::string vendor;      // Empty: any.
-  std::string gpu_model;   // Empty: any. Compared letter for letter.
+  ComputeMillis cap;        // 0: none.
+  bool whole = false;       // The card for oneself.
+  std::string vendor;       // Empty: any.
+  std::string gpu_model;    // Empty: any. Compared letter for letter.
   std::vector<GpuId> only;  // Empty: any card.
-  int priority = 0;        // Higher first; equal: first come first served.
+  int priority = 0;         // Higher first; equal: first come first served.
 
   friend bool operator==(const ClaimRequest&, const ClaimRequest&) = default;
 };
@@ -35,7 +35,8 @@ struct Allocation {
   friend bool operator==(const Allocation&, const Allocation&) = default;
 };
 
-// pending → reserved → committed → released; pending or reserved may end as refused or released.
+// pending → reserved → committed → released; pending or reserved may end as refused or released. A
+// reservation that is taken back (expired, its card went away) returns to pending.
 enum class ClaimPhase { kPending, kReserved, kCommitted, kReleased, kRefused };
 std::string_view ToString(ClaimPhase phase);
 std::optional<ClaimPhase> ParseClaimPhase(std::string_view text);
@@ -49,14 +50,14 @@ std::optional<ClaimOwner> ParseClaimOwner(std::string_view text);
 struct Claim {
   ClaimId id;
   ClaimOwner owner_kind = ClaimOwner::kDesktop;
-  DesktopId desktop;        // kDesktop.
-  int64_t run_pid = 0;      // kRun.
+  DesktopId desktop;          // kDesktop.
+  int64_t run_pid = 0;        // kRun.
   int64_t run_pid_start = 0;  // kRun: field 22 of /proc/PID/stat.
-  std::string run_command;  // kRun: for people; the first words only.
+  std::string run_command;    // kRun: for people; the first words only.
   UserId user;
   ClaimRequest request;
   ClaimPhase phase = ClaimPhase::kPending;
-  std::string reason;  // Always a sentence for a person.
+  std::string reason;                   // Always a sentence for a person.
   std::vector<Allocation> allocations;  // Non-empty exactly in reserved and committed.
   TimePoint created_at;
   TimePoint queued_since;

@@ -57,9 +57,9 @@ struct StageTime {
 
 // When a desktop is stopped without its user asking.
 struct IdlePolicy {
-  Duration stop_after{0};             // No input for this long; 0: never.
-  Duration warn_before{5 * 60'000};   // Warned this long before.
-  bool gpu_keeps_alive = true;        // A share at work counts as activity.
+  Duration stop_after{0};            // No input for this long; 0: never.
+  Duration warn_before{5 * 60'000};  // Warned this long before.
+  bool gpu_keeps_alive = true;       // A share at work counts as activity.
 
   friend bool operator==(const IdlePolicy&, const IdlePolicy&) = default;
 };
@@ -74,11 +74,11 @@ struct Desktop {
   ClaimId claim;  // Empty while stopped.
   DesiredState desired = DesiredState::kRunning;
   DesktopState state = DesktopState::kQueued;
-  std::string reason;  // Why it is in this state: one sentence for its user. Never empty.
+  std::string reason;     // Why it is in this state: one sentence for its user. Never empty.
   bool keep_home = true;  // Read when it is deleted.
   IdlePolicy idle;
-  Duration run_for{0};  // Stopped this long after it became ready; 0: no end.
-  std::string keyboard_layout;  // XKB layout, "us", "de", "cn"; empty: us.
+  Duration run_for{0};             // Stopped this long after it became ready; 0: no end.
+  std::string keyboard_layout;     // XKB layout, "us", "de", "cn"; empty: us.
   int64_t restart_generation = 0;  // Raised by "restart"; control restarts when it has seen less.
   int64_t restarted_generation = 0;
 

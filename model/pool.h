@@ -12,9 +12,9 @@ namespace sluice {
 struct Pool {
   PoolId id;
   std::string name;
-  Bytes share_memory_min{int64_t{256} << 20};  // Smallest share that may be asked for.
+  Bytes share_memory_min{int64_t{256} << 20};   // Smallest share that may be asked for.
   Bytes share_memory_step{int64_t{256} << 20};  // The form's slider step.
-  Duration reservation_ttl{120'000};  // Reserved but not started by then: taken back.
+  Duration reservation_ttl{120'000};            // Reserved but not started by then: taken back.
 };
 
 }  // namespace sluice

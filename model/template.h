@@ -17,10 +17,10 @@ struct HostProgram {
 
 // What a desktop is made from.
 struct Template {
-  TemplateId id;          // "compile".
-  std::string name;       // English; the web client translates by id.
+  TemplateId id;     // "compile".
+  std::string name;  // English; the web client translates by id.
   std::string summary;
-  Bytes default_memory;   // The preset's share.
+  Bytes default_memory;  // The preset's share.
   Duration default_idle_stop{0};
   std::vector<HostProgram> needs;
   std::vector<std::string> autostart;  // Commands run in the session after the panel.

@@ -41,8 +41,9 @@ struct User {
 Result<void> CheckUserName(std::string_view name);
 
 // Text that people type and other people read (names of desktops, messages): valid UTF-8, no
-// control or bidirectional-override characters, not blank, at most `bytes_max` bytes. Returns it
-// trimmed. Fails with kInvalidArgument and the given field.
+// control or bidirectional-override characters, not blank (also not by invisible characters), at
+// most `bytes_max` bytes once trimmed. Returns it trimmed. Fails with kInvalidArgument and the
+// given field.
 Result<std::string> CleanDisplayText(std::string_view text,
                                      size_t bytes_max,
                                      std::string_view field);

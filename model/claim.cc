@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/claim.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "model/internal/names.h"
+
+namespace sluice {
+namespace {
+
+constexpr internal::Names<ClaimPhase, 5> kPhases{
+    {"pending", "reserved", "committed", "released", "refused"}};
+constexpr internal::Names<ClaimOwner, 2> kOwners{{"desktop", "run"}};
+
+using enum ClaimPhase;
+constexpr std::array<std::pair<ClaimPhase, ClaimPhase>, 8> kSteps = {{
+    {kPending, kReserved},
+    {kPending, kRefused},
+    {kPending, kReleased},
+    {kReserved, kCommitted},
+    {kReserved, kPending},
+    {kReserved, kRefused},
+    {kReserved, kReleased},
+    {kCommitted, kReleased},
+}};
+
+}  // namespace
+
+std::string_view ToString(ClaimPhase phase) {
+  return kPhases.Of(phase);
+}
+std::optional<ClaimPhase> ParseClaimPhase(std::string_view text) {
+  return kPhases.Find(text);
+}
+std::string_view ToString(ClaimOwner owner) {
+  return kOwners.Of(owner);
+}
+std::optional<ClaimOwner> ParseClaimOwner(std::string_view text) {
+  return kOwners.Find(text);
+}
+
+bool CanMove(ClaimPhase from, ClaimPhase to) {
+  return std::ranges::find(kSteps, std::pair(from, to)) != kSteps.end();
+}
+
+}  // namespace sluice
