@@ -36,7 +36,7 @@ struct PreparedShare {
   std::vector<Mount> mounts;  // Regions, agent socket, interposer, vendor libraries.
   std::vector<std::string> device_nodes;
   std::vector<std::string> library_dirs;  // For the sandbox's ld.so.cache.
-  std::string preload;  // Path inside, for the sandbox's /etc/ld.so.preload.
+  std::string preload;                    // Path inside, for the sandbox's /etc/ld.so.preload.
 };
 
 struct ShareProcess {
@@ -49,9 +49,9 @@ struct ShareProcess {
 struct DeviceUsage {
   GpuId gpu;
   Bytes limit;
-  Bytes used;       // The ledger's total plus the overhead that the agent found.
+  Bytes used;  // The ledger's total plus the overhead that the agent found.
   Bytes peak;
-  int64_t refused = 0;  // Allocations answered with out of memory.
+  int64_t refused = 0;          // Allocations answered with out of memory.
   int utilization_percent = 0;  // Of the card, by this share's processes, as the driver samples.
 };
 

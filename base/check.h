@@ -10,9 +10,9 @@ namespace sluice {
 }  // namespace sluice
 
 // Always on, also in release builds.
-#define SLUICE_CHECK(condition)                                 \
-  do {                                                          \
-    if (!(condition)) {                                         \
-      ::sluice::CheckFailed(__FILE__, __LINE__, #condition);    \
-    }                                                           \
+#define SLUICE_CHECK(condition)                              \
+  do {                                                       \
+    if (!(condition)) {                                      \
+      ::sluice::CheckFailed(__FILE__, __LINE__, #condition); \
+    }                                                        \
   } while (false)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/ids.h"
 
-#include <set>
-
 #include <gtest/gtest.h>
+#include <set>
 
 namespace sluice {
 namespace {

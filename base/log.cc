@@ -2,7 +2,6 @@
 #include "base/log.h"
 
 #include <memory>
-
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -25,8 +24,8 @@ spdlog::level::level_enum Map(LogLevel level) {
 
 spdlog::logger& Logger() {
   static const std::shared_ptr<spdlog::logger> logger = [] {
-    auto made = std::make_shared<spdlog::logger>(
-        "sluice", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>("sluice",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%e %l %v");
     return made;
   }();
@@ -35,8 +34,12 @@ spdlog::logger& Logger() {
 
 }  // namespace
 
-void LogLine(LogLevel level, std::string_view text) { Logger().log(Map(level), text); }
+void LogLine(LogLevel level, std::string_view text) {
+  Logger().log(Map(level), text);
+}
 
-void SetLogLevel(LogLevel least) { Logger().set_level(Map(least)); }
+void SetLogLevel(LogLevel least) {
+  Logger().set_level(Map(least));
+}
 
 }  // namespace sluice

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string_view>
-
 #include <fmt/core.h>
+#include <string_view>
 
 namespace sluice {
 

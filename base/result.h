@@ -3,9 +3,8 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
-
 #include <tl/expected.hpp>
+#include <utility>
 
 namespace sluice {
 
@@ -59,6 +58,8 @@ inline tl::unexpected<Error> Fail(Code code, std::string message, std::string fi
   return tl::unexpected<Error>(Error{code, std::move(message), std::move(field)});
 }
 
-inline tl::unexpected<Error> Fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> Fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 
 }  // namespace sluice

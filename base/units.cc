@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-
 #include <fmt/chrono.h>
 #include <fmt/core.h>
 
@@ -68,7 +67,8 @@ Result<Bytes> ParseBytes(std::string_view text) {
   for (const Unit& unit : kUnits) {
     if (number->rest != unit.name) continue;
     const double bytes = number->value * unit.factor;
-    if (bytes > 0x1p62) return Fail(Code::kInvalidArgument, fmt::format("\"{}\" is too large", text));
+    if (bytes > 0x1p62)
+      return Fail(Code::kInvalidArgument, fmt::format("\"{}\" is too large", text));
     return Bytes(static_cast<int64_t>(bytes));
   }
   return Fail(
@@ -102,8 +102,7 @@ Result<Duration> ParseDuration(std::string_view text) {
     if (ms > 3.2e12) return Fail(Code::kInvalidArgument, fmt::format("\"{}\" is too long", text));
     return Duration(static_cast<int64_t>(ms));
   }
-  return Fail(Code::kInvalidArgument,
-              fmt::format("\"{}\" needs a unit: 90s, 15m, 2h or 1d", text));
+  return Fail(Code::kInvalidArgument, fmt::format("\"{}\" needs a unit: 90s, 15m, 2h or 1d", text));
 }
 
 std::string ToRfc3339(TimePoint time) {

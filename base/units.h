@@ -53,8 +53,12 @@ using Duration = std::chrono::milliseconds;
 inline constexpr Bytes kMiB{int64_t{1} << 20};
 inline constexpr Bytes kGiB{int64_t{1} << 30};
 
-constexpr Bytes MiB(int64_t count) { return Bytes(count << 20); }
-constexpr Bytes GiB(int64_t count) { return Bytes(count << 30); }
+constexpr Bytes MiB(int64_t count) {
+  return Bytes(count << 20);
+}
+constexpr Bytes GiB(int64_t count) {
+  return Bytes(count << 30);
+}
 
 inline namespace literals {
 constexpr Bytes operator""_MiB(unsigned long long count) {

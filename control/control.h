@@ -51,10 +51,10 @@ struct ViewerReport {
 };
 
 struct Options {
-  Duration tick{250};             // Longest time between two looks at the world.
-  Duration stop_grace{5'000};     // From "asked to end" to "killed".
+  Duration tick{250};               // Longest time between two looks at the world.
+  Duration stop_grace{5'000};       // From "asked to end" to "killed".
   Duration start_deadline{60'000};  // Display and first frame by then, or failed.
-  int usual_samples = 20;         // Launches that the "usual time" is the median of.
+  int usual_samples = 20;           // Launches that the "usual time" is the median of.
 };
 
 // What the portal shows of a desktop's place in the queue.
@@ -69,11 +69,11 @@ struct QueuePlace {
 struct Offer {
   std::string gpu_model;
   bool simulated = false;
-  Bytes largest_now;    // Largest share that starts now.
-  Bytes largest_ever;   // Largest that this model could ever give.
+  Bytes largest_now;   // Largest share that starts now.
+  Bytes largest_ever;  // Largest that this model could ever give.
   int cards = 0;
-  int fits_now = 0;     // How many more shares of the asked size start now.
-  std::string answer;   // "starts now", or the reason with figures.
+  int fits_now = 0;    // How many more shares of the asked size start now.
+  std::string answer;  // "starts now", or the reason with figures.
   bool never = false;
 };
 

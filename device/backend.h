@@ -18,7 +18,7 @@ struct ProcessUse {
 };
 
 struct Card {
-  Gpu gpu;          // Identity, model, memory, driver; `node`, `pool` and `shares` are left empty.
+  Gpu gpu;  // Identity, model, memory, driver; `node`, `pool` and `shares` are left empty.
   GpuUse use;
   std::vector<ProcessUse> processes;
 };

@@ -40,8 +40,8 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> query;  // Decoded, in order.
   Headers headers;
   std::string body;
-  std::string remote;  // "203.0.113.9", or "unix".
-  bool secure = false;  // TLS on this connection.
+  std::string remote;               // "203.0.113.9", or "unix".
+  bool secure = false;              // TLS on this connection.
   std::optional<PeerProcess> peer;  // Unix socket only.
 
   std::string_view Query(std::string_view name) const;  // First of that name, or empty.
@@ -80,7 +80,7 @@ enum class CloseCode : uint16_t {
   kTooBig = 1009,
   kInternal = 1011,
   // Private range, understood by the web client.
-  kTakenOver = 4001,      // The desktop was opened in another tab.
+  kTakenOver = 4001,  // The desktop was opened in another tab.
   kDesktopStopped = 4002,
   kSignedOut = 4003,
   kKicked = 4004,

@@ -19,9 +19,9 @@ struct TlsFiles {
 };
 
 struct Listen {
-  std::string address;       // "127.0.0.1", "::1", "0.0.0.0".
-  uint16_t port = 0;         // 0: the kernel picks.
-  std::string unix_path;     // Instead of address and port; made with mode 0600.
+  std::string address;          // "127.0.0.1", "::1", "0.0.0.0".
+  uint16_t port = 0;            // 0: the kernel picks.
+  std::string unix_path;        // Instead of address and port; made with mode 0600.
   std::optional<TlsFiles> tls;  // Required for any address that is not loopback.
 };
 

@@ -17,27 +17,27 @@ namespace sluice::runtime {
 
 struct LaunchSpec {
   DesktopId desktop;
-  std::string name;           // The window title of the session, cleaned.
+  std::string name;  // The window title of the session, cleaned.
   UserId owner;
-  std::string user_name;      // Login name inside.
-  std::string home_id;        // Names the home folder; the same id, the same home.
+  std::string user_name;  // Login name inside.
+  std::string home_id;    // Names the home folder; the same id, the same home.
   int width = 1280;
   int height = 800;
   std::string keyboard_layout = "us";
-  std::vector<std::string> autostart;  // Commands after the panel.
-  int cpu_percent_max = 0;    // Of one core; 0: no limit.
-  Bytes memory_max;           // Main memory; 0: no limit.
-  bool network = true;        // Outbound, through the user-space stack.
+  std::vector<std::string> autostart;         // Commands after the panel.
+  int cpu_percent_max = 0;                    // Of one core; 0: no limit.
+  Bytes memory_max;                           // Main memory; 0: no limit.
+  bool network = true;                        // Outbound, through the user-space stack.
   std::optional<agent::PreparedShare> share;  // None: a desktop without a GPU.
 };
 
 enum class Phase {
-  kAbsent,      // Nothing known, or removed.
-  kPrepared,    // Home and files are there; nothing runs.
-  kStarting,    // The supervisor runs; the display does not answer yet.
-  kDisplayUp,   // The display answers; nothing has been painted.
-  kRunning,     // A first frame was painted.
-  kExited,      // It ran and ended by itself or was killed; see `reason`.
+  kAbsent,     // Nothing known, or removed.
+  kPrepared,   // Home and files are there; nothing runs.
+  kStarting,   // The supervisor runs; the display does not answer yet.
+  kDisplayUp,  // The display answers; nothing has been painted.
+  kRunning,    // A first frame was painted.
+  kExited,     // It ran and ended by itself or was killed; see `reason`.
 };
 std::string_view ToString(Phase phase);
 
