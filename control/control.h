@@ -20,6 +20,17 @@
 // The reconcilers: they compare what is wished (rows of the store) with what is, and take one next
 // step at a time. Every step is safe to repeat; a process killed between any two of them goes on
 // from the rows.
+//
+// Who writes which row (always with the version that was read):
+//   Desktop  The portal creates it (state queued, a reason, no claim) and changes `desired`,
+//            `restart_generation`, `name`, `idle`, `run_for`, `keyboard_layout`, `keep_home` and
+//            `message`. Control changes the rest, sets `desired` to stopped when it ends a desktop
+//            by itself (idle, end of its time, failure), and deletes the row at the end. A failed
+//            desktop is tried again when `desired` becomes running or the generation is raised.
+//   Claim    Control makes the desktops' claims. The portal makes a run's (phase pending, run_pid
+//            and run_pid_start set); it then moves only through control: StartRun and Release.
+//   Gpu      Control. The portal changes `mode` between shared and cordoned. `last_seen` is written
+//            once a minute; `health` is what says that a card is stale.
 namespace sluice::control {
 
 // Who acts, for the audit log: written with every wish.
@@ -105,6 +116,16 @@ class Control {
 
   // Per card model, what a share of `memory` would get now.
   virtual std::vector<Offer> Offers(Bytes memory) = 0;
+
+  // A run whose claim is reserved starts: makes the share's regions, commits the claim and returns
+  // what its processes need. Repeating it gives the same answer. Fails with kNotFound,
+  // kFailedPrecondition (not reserved; the message is the claim's reason) or what the agent said.
+  virtual Result<agent::PreparedShare> StartRun(const ClaimId& claim, uint32_t tenant_uid) = 0;
+
+  // Ends a run's claim in any phase: it leaves the queue, or its memory is free again. `reason` is
+  // kept for whoever asks later. Succeeds when it has ended already. Fails with kNotFound,
+  // kFailedPrecondition for a desktop's claim (wish the desktop stopped instead).
+  virtual Result<void> Release(const ClaimId& claim, const std::string& reason) = 0;
 
   // Median time of each launch stage over the last launches that succeeded; 0: not known yet.
   virtual std::map<LaunchStage, Duration> UsualStageTimes() = 0;
