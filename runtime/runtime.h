@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,6 +46,7 @@ struct Status {
   Phase phase = Phase::kAbsent;
   std::string reason;           // For kExited: what ended it, for a person.
   std::string limits_in_force;  // "cgroup v2", "cgroup v1", "rlimits".
+  std::string network;          // "outbound", or "none" with the reason: "none: … is missing".
   int64_t supervisor_pid = 0;   // Host pid; 0 when nothing runs.
   TimePoint started_at;
 };
@@ -59,6 +61,11 @@ struct Attachment {
 class Runtime {
  public:
   virtual ~Runtime() = default;
+
+  // The host user as whom the desktop with this home will run: what agent::ShareSpec::tenant_uid
+  // wants. The same home, the same user, also after a restart. Ask before the share is prepared.
+  // Fails with kResourceExhausted when every user of the range is taken.
+  virtual Result<uint32_t> TenantUid(const std::string& home_id) = 0;
 
   // Makes the home (first time) and everything else that Start needs. Fails with
   // kFailedPrecondition and the command to install it when a host program is missing,
