@@ -91,10 +91,11 @@ class Store {
   // All writes or none, as one revision, which is returned. Fails with kAborted and names the
   // object when an `expected` does not hold; kResourceExhausted when the disk is full;
   // kUnavailable when the disk cannot be written. Nothing is changed then.
-  // Requires: no two writes to the same object.
+  // Requires: ids are not empty; no two writes are to the same object.
   virtual Result<uint64_t> Commit(std::span<const Write> writes) = 0;
 
-  // Changes after revision `version`; see Watch::Next for how it ends. An empty `kinds` is all.
+  // Changes after revision `version`; see Watch::Next for how it ends. An empty `kinds` is all. A
+  // watch may outlive the store.
   virtual std::unique_ptr<Watch> WatchFrom(uint64_t version, std::vector<Kind> kinds) = 0;
 
   // The newest revision.
