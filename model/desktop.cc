@@ -88,6 +88,7 @@ constexpr DesktopTransition kTransitions[] = {
     {kSuspended, kDeleting, kRemoved},
 
     {kStopping, kStopped, "Stopped."},
+    {kStopping, kReserved, "Starting again on the same share."},
     {kStopping, kFailed, "The desktop could not be stopped cleanly."},
     {kStopping, kDeleting, kRemoved},
 
