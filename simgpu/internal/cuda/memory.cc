@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simgpu/internal/cuda/memory.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "simgpu/internal/cuda/context.h"
+
+namespace sluice::simgpu {
+namespace {
+
+constexpr size_t kPage = 4096;
+
+Memory& State() {
+  return CurrentProcess()->memory;
+}
+
+// Cuts `span` bytes from the slab; false: no hole is long enough.
+bool Cut(Slab& slab, size_t span, size_t& offset) {
+  for (auto hole = slab.free.begin(); hole != slab.free.end(); ++hole) {
+    if (hole->second < span) continue;
+    offset = hole->first;
+    size_t rest = hole->second - span;
+    slab.free.erase(hole);
+    if (rest > 0) slab.free[offset + span] = rest;
+    slab.free_bytes -= span;
+    return true;
+  }
+  return false;
+}
+
+void GiveBack(Slab& slab, size_t offset, size_t span) {
+  slab.free_bytes += span;
+  auto next = slab.free.lower_bound(offset);
+  if (next != slab.free.end() && next->first == offset + span) {
+    span += next->second;
+    next = slab.free.erase(next);
+  }
+  if (next != slab.free.begin()) {
+    auto before = std::prev(next);
+    if (before->first + before->second == offset) {
+      before->second += span;
+      return;
+    }
+  }
+  slab.free[offset] = span;
+}
+
+CUresult NewSlab(Context& context, Slab*& made) {
+  CUresult charged = ChargeCard(context.device, kGranularity);
+  if (charged != CUDA_SUCCESS) return charged;
+  auto slab = std::make_unique<Slab>();
+  slab->base = MapPages(kGranularity, Place::kAnywhere);
+  if (slab->base == nullptr) {
+    UnchargeCard(context.device, kGranularity);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  slab->device = context.device;
+  slab->context = &context;
+  slab->free[0] = kGranularity;
+  slab->free_bytes = kGranularity;
+  made = slab.get();
+  State().slabs.push_back(std::move(slab));
+  return CUDA_SUCCESS;
+}
+
+CUresult AllocateSmall(Context& context, Block& block) {
+  Slab* from = nullptr;
+  size_t offset = 0;
+  // The newest slab is the likeliest to have room.
+  auto& slabs = State().slabs;
+  for (auto slab = slabs.rbegin(); slab != slabs.rend() && from == nullptr; ++slab) {
+    if ((*slab)->context != &context || (*slab)->free_bytes < block.span) continue;
+    if (Cut(**slab, block.span, offset)) from = slab->get();
+  }
+  if (from == nullptr) {
+    CUresult made = NewSlab(context, from);
+    if (made != CUDA_SUCCESS) return made;
+    Cut(*from, block.span, offset);
+  }
+  block.slab = from;
+  block.base = reinterpret_cast<CUdeviceptr>(from->base + offset);
+  return CUDA_SUCCESS;
+}
+
+void FreeSmall(const Block& block) {
+  Slab* slab = block.slab;
+  GiveBack(*slab, block.base - reinterpret_cast<CUdeviceptr>(slab->base), block.span);
+  if (slab->free_bytes < static_cast<size_t>(kGranularity)) return;
+  UnmapPages(slab->base, kGranularity);
+  UnchargeCard(slab->device, kGranularity);
+  auto& slabs = State().slabs;
+  slabs.erase(std::find_if(
+      slabs.begin(), slabs.end(), [&](const auto& entry) { return entry.get() == slab; }));
+}
+
+CUresult AllocateLarge(Context& context, Block& block, Place place) {
+  CUresult charged = ChargeCard(context.device, static_cast<int64_t>(block.span));
+  if (charged != CUDA_SUCCESS) return charged;
+  char* base = MapPages(block.span, place);
+  if (base == nullptr) {
+    UnchargeCard(context.device, static_cast<int64_t>(block.span));
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  }
+  block.charged = static_cast<int64_t>(block.span);
+  block.base = reinterpret_cast<CUdeviceptr>(base);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+Block* FindBlock(CUdeviceptr address) {
+  auto& blocks = State().blocks;
+  auto after = blocks.upper_bound(address);
+  if (after == blocks.begin()) return nullptr;
+  Block& block = std::prev(after)->second;
+  return address - block.base < std::max<size_t>(block.bytes, 1) ? &block : nullptr;
+}
+
+Block* BlockAt(CUdeviceptr base) {
+  auto found = State().blocks.find(base);
+  return found == State().blocks.end() ? nullptr : &found->second;
+}
+
+Block& AddBlock(Block block) {
+  block.id = ++State().last_id;
+  CUdeviceptr base = block.base;
+  return State().blocks.insert_or_assign(base, std::move(block)).first->second;
+}
+
+char* MapPages(size_t bytes, Place place) {
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  if (place == Place::kLow) flags |= MAP_32BIT;
+  constexpr int kAccess = PROT_READ | PROT_WRITE;
+  void* first = ::mmap(nullptr, bytes, kAccess, flags, -1, 0);
+  if (first == MAP_FAILED) return nullptr;
+  auto align = static_cast<uintptr_t>(kGranularity);
+  if (bytes < align || reinterpret_cast<uintptr_t>(first) % align == 0) {
+    return static_cast<char*>(first);
+  }
+  ::munmap(first, bytes);
+  void* wide = ::mmap(nullptr, bytes + align, kAccess, flags, -1, 0);
+  if (wide == MAP_FAILED) return nullptr;
+  char* begin = static_cast<char*>(wide);
+  size_t head = (align - reinterpret_cast<uintptr_t>(wide) % align) % align;
+  if (head > 0) ::munmap(begin, head);
+  if (align - head > 0) ::munmap(begin + head + bytes, align - head);
+  return begin + head;
+}
+
+void UnmapPages(char* base, size_t bytes) {
+  ::munmap(base, bytes);
+}
+
+void FillZero(char* base, size_t bytes) {
+  auto address = reinterpret_cast<uintptr_t>(base);
+  auto head = std::min<size_t>((kPage - address % kPage) % kPage, bytes);
+  size_t whole = (bytes - head) / kPage * kPage;
+  constexpr size_t kWorthwhile = size_t{1} << 20;
+  bool dropped = whole >= kWorthwhile && ::madvise(base + head, whole, MADV_DONTNEED) == 0;
+  if (!dropped) {
+    std::memset(base, 0, bytes);
+    return;
+  }
+  std::memset(base, 0, head);
+  std::memset(base + head + whole, 0, bytes - head - whole);
+}
+
+CUresult AllocateLinear(Context& context, size_t bytes, CUdeviceptr* address) {
+  const Device& device = CurrentProcess()->devices[static_cast<size_t>(context.device)];
+  if (bytes > static_cast<size_t>(device.capacity)) return CUDA_ERROR_OUT_OF_MEMORY;
+  Block block;
+  block.bytes = bytes;
+  block.device = context.device;
+  block.context = &context;
+  bool small = bytes <= kSmallMax;
+  block.span = static_cast<size_t>(RoundUp(
+      static_cast<int64_t>(bytes), small ? static_cast<int64_t>(kSmallAlign) : kGranularity));
+  CUresult got =
+      small ? AllocateSmall(context, block) : AllocateLarge(context, block, Place::kAnywhere);
+  if (got != CUDA_SUCCESS) return got;
+  *address = block.base;
+  AddBlock(std::move(block));
+  return CUDA_SUCCESS;
+}
+
+CUresult AllocateLow(Context& context, size_t bytes, CUdeviceptr* address) {
+  Block block;
+  block.bytes = bytes;
+  block.device = context.device;
+  block.context = &context;
+  block.span = static_cast<size_t>(RoundUp(static_cast<int64_t>(bytes), kGranularity));
+  CUresult got = AllocateLarge(context, block, Place::kLow);
+  if (got != CUDA_SUCCESS) return got;
+  *address = block.base;
+  AddBlock(std::move(block));
+  return CUDA_SUCCESS;
+}
+
+void FreeBlock(Block& block) {
+  if (block.slab != nullptr) {
+    FreeSmall(block);
+  } else if (block.kind != BlockKind::kRegistered) {
+    UnmapPages(reinterpret_cast<char*>(block.base), block.span);
+  }
+  if (block.charged > 0) UnchargeCard(block.device, block.charged);
+  if (!block.shared_file.empty() && block.kind != BlockKind::kImported) {
+    ::unlink(block.shared_file.c_str());
+  }
+  State().blocks.erase(block.base);
+}
+
+void FreeBlocksOf(const Context& context) {
+  auto& blocks = State().blocks;
+  for (auto entry = blocks.begin(); entry != blocks.end();) {
+    Block& block = (entry++)->second;
+    bool ends = block.kind == BlockKind::kLinear || block.kind == BlockKind::kManaged ||
+                block.kind == BlockKind::kImported;
+    if (ends && block.context == &context) FreeBlock(block);
+  }
+}
+
+SLUICE_SIM_CALL cuMemGetInfo_v2(size_t* free_bytes, size_t* total_bytes) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  Process& process = *CurrentProcess();
+  const Device& device = process.devices[static_cast<size_t>(CurrentContext()->device)];
+  int64_t used = process.map.Used(device.card, device.capacity);
+  if (free_bytes != nullptr) *free_bytes = static_cast<size_t>(device.capacity - used);
+  if (total_bytes != nullptr) *total_bytes = static_cast<size_t>(device.capacity);
+  return CUDA_SUCCESS;
+}
+
+SLUICE_SIM_CALL cuMemAlloc_v2(CUdeviceptr* address, size_t bytes) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  return AllocateLinear(*CurrentContext(), bytes, address);
+}
+
+SLUICE_SIM_CALL cuMemFree_v2(CUdeviceptr address) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (address == 0) return CUDA_SUCCESS;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  Block* block = BlockAt(address);
+  bool ours =
+      block != nullptr && (block->kind == BlockKind::kLinear || block->kind == BlockKind::kManaged);
+  if (!ours) return CUDA_ERROR_INVALID_VALUE;
+  FreeBlock(*block);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace sluice::simgpu

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simgpu/internal/cuda/process.h"
+
+#include <cstdlib>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "simgpu/internal/cuda/context.h"
+
+namespace sluice::simgpu {
+namespace {
+
+// The library's one piece of global state.
+std::atomic<Process*> g_process{nullptr};
+std::atomic<bool> g_forked{false};
+std::mutex g_init_mutex;
+
+void MarkForked() {
+  g_forked.store(g_process.load() != nullptr);
+}
+
+CUresult Start() {
+  std::string folder = StateFolder();
+  auto scene = ReadScene(folder);
+  if (!scene) {
+    if (scene.error().code == Code::kNotFound) return CUDA_ERROR_NO_DEVICE;
+    Complain(scene.error().message);
+    return CUDA_ERROR_SYSTEM_NOT_READY;
+  }
+  std::vector<int> cards =
+      CudaVisible(*scene, CardsInReach(*scene), std::getenv("CUDA_VISIBLE_DEVICES"));
+  if (cards.empty()) return CUDA_ERROR_NO_DEVICE;
+  auto map = DeviceMap::Open(folder);
+  if (!map) {
+    Complain(map.error().message);
+    return CUDA_ERROR_SYSTEM_NOT_READY;
+  }
+  auto* process = new Process(*scene, *map);
+  for (int card : cards) {
+    const SceneCard& row = process->scene.cards[static_cast<size_t>(card)];
+    Device device;
+    device.card = card;
+    device.capacity = (row.memory - row.reserved).value();
+    device.scene = &row;
+    process->devices.push_back(device);
+  }
+  ::pthread_atfork(nullptr, nullptr, MarkForked);
+  g_process.store(process);
+  return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+Process::Process(const Scene& scene_read, const DeviceMap& map_opened)
+    : scene(scene_read), map(map_opened) {}
+
+Process* CurrentProcess() {
+  return g_process.load(std::memory_order_acquire);
+}
+
+CUresult Ready() {
+  if (CurrentProcess() == nullptr || g_forked.load(std::memory_order_relaxed)) {
+    return CUDA_ERROR_NOT_INITIALIZED;
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult ReadyWithContext() {
+  CUresult ready = Ready();
+  if (ready != CUDA_SUCCESS) return ready;
+  Context* context = CurrentContext();
+  if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  return context->Health();
+}
+
+CUresult ChargeCard(int device, int64_t bytes) {
+  Process& process = *CurrentProcess();
+  if (process.scene.call_delay_us > 0) {
+    ::usleep(static_cast<useconds_t>(process.scene.call_delay_us));
+  }
+  const Device& at = process.devices[static_cast<size_t>(device)];
+  if (bytes < 0 || bytes > at.capacity) return CUDA_ERROR_OUT_OF_MEMORY;
+  return process.map.Charge(at.card, bytes, at.capacity) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+void UnchargeCard(int device, int64_t bytes) {
+  Process& process = *CurrentProcess();
+  process.map.Uncharge(process.devices[static_cast<size_t>(device)].card, bytes);
+}
+
+bool IsDevice(CUdevice ordinal) {
+  Process* process = CurrentProcess();
+  return process != nullptr && ordinal >= 0 &&
+         static_cast<size_t>(ordinal) < process->devices.size();
+}
+
+SLUICE_SIM_CALL cuInit(unsigned flags) {
+  if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  if (g_forked.load()) return CUDA_ERROR_NOT_INITIALIZED;
+  std::lock_guard lock(g_init_mutex);
+  if (CurrentProcess() != nullptr) return CUDA_SUCCESS;
+  return Start();
+}
+
+SLUICE_SIM_CALL cuDriverGetVersion(int* version) {
+  if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  // Works before cuInit, as the driver's does.
+  if (const Process* process = CurrentProcess(); process != nullptr) {
+    *version = process->scene.cuda_version;
+    return CUDA_SUCCESS;
+  }
+  auto scene = ReadScene(StateFolder());
+  *version = scene ? scene->cuda_version : Scene{}.cuda_version;
+  return CUDA_SUCCESS;
+}
+
+}  // namespace sluice::simgpu

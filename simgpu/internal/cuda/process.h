@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "simgpu/internal/abi/cuda.h"
+#include "simgpu/internal/cuda/memory.h"
+#include "simgpu/internal/device_map.h"
+
+// One call of the driver: C linkage, whatever namespace it stands in.
+#define SLUICE_SIM_CALL extern "C" __attribute__((visibility("default"))) CUresult
+
+// The state of the simulated driver in one process. Made by the first cuInit that succeeds and
+// never destroyed: calls may still come while the process is ending.
+namespace sluice::simgpu {
+
+struct Context;
+
+// One card as this process sees it.
+struct Device {
+  int card = 0;          // Position in the scene and in the map.
+  int64_t capacity = 0;  // Bytes, without what the driver keeps.
+  const SceneCard* scene = nullptr;
+  int primary_retains = 0;
+  unsigned primary_flags = 0;
+  CUcontext primary = nullptr;
+};
+
+struct Process {
+  Process(const Scene& scene_read, const DeviceMap& map_opened);
+
+  Scene scene;
+  DeviceMap map;
+  std::vector<Device> devices;
+
+  // Guards everything reachable from here but `map`. Never held while waiting for the engine.
+  std::mutex mutex;
+
+  std::vector<std::unique_ptr<Context>> contexts;  // Never shrinks: a stale handle stays readable.
+  std::set<const Context*> context_handles;
+  Memory memory;
+};
+
+// The process's state; null before cuInit succeeded.
+Process* CurrentProcess();
+
+// CUDA_SUCCESS when calls may go on: initialised, and not the child of a process that was.
+CUresult Ready();
+
+// As Ready, and a living context is current.
+CUresult ReadyWithContext();
+
+// Charges a card. CUDA_ERROR_OUT_OF_MEMORY when it does not fit. Waits as long as the scene's slow
+// driver takes.
+CUresult ChargeCard(int device, int64_t bytes);
+void UnchargeCard(int device, int64_t bytes);
+
+// `ordinal` names a device of this process.
+bool IsDevice(CUdevice ordinal);
+
+}  // namespace sluice::simgpu

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simgpu/internal/device_map.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace sluice::simgpu {
+namespace {
+
+struct flock SlotLock(short type, int slot) {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = slot;
+  lock.l_len = 1;
+  return lock;
+}
+
+void ReadOwnName(char (&name)[16]) {
+  std::memset(name, 0, sizeof(name));
+  FILE* file = std::fopen("/proc/self/comm", "re");
+  if (file == nullptr) return;
+  size_t got = std::fread(name, 1, sizeof(name) - 1, file);
+  std::fclose(file);
+  if (got > 0 && name[got - 1] == '\n') name[got - 1] = '\0';
+}
+
+void AddSample(std::atomic<uint64_t>& word, int64_t bucket, int64_t busy_ns) {
+  auto number = static_cast<uint32_t>(bucket);
+  auto add_us = static_cast<uint64_t>(busy_ns / 1000);
+  uint64_t old = word.load(std::memory_order_relaxed);
+  uint64_t now = 0;
+  do {
+    uint64_t busy_us = (old >> 32) == number ? (old & 0xffffffff) : 0;
+    now = (uint64_t{number} << 32) | std::min<uint64_t>(busy_us + add_us, 0xffffffff);
+  } while (!word.compare_exchange_weak(old, now, std::memory_order_relaxed));
+}
+
+}  // namespace
+
+Result<DeviceMap> DeviceMap::Open(const std::string& folder) {
+  std::string path = folder + "/" + kMapFile;
+  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  struct stat found {};
+  // Growing an already full-size file changes nothing, so racing makers do no harm.
+  bool ok = fd >= 0 && ::fstat(fd, &found) == 0 &&
+            (found.st_size >= static_cast<off_t>(sizeof(MapFile)) ||
+             ::ftruncate(fd, sizeof(MapFile)) == 0);
+  void* memory =
+      ok ? ::mmap(nullptr, sizeof(MapFile), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+  if (memory == MAP_FAILED) {
+    std::string why = std::strerror(errno);
+    if (fd >= 0) ::close(fd);
+    return Fail(Code::kUnavailable, "cannot map " + path + ": " + why);
+  }
+  auto* file = static_cast<MapFile*>(memory);
+  uint64_t version = 0;
+  if (!file->version.compare_exchange_strong(version, kMapVersion) && version != kMapVersion) {
+    ::munmap(memory, sizeof(MapFile));
+    ::close(fd);
+    return Fail(Code::kUnavailable, path + " was made by another version of Sluice");
+  }
+  DeviceMap map(fd, file);
+  if (!map.TakeSlot()) {
+    return Fail(Code::kResourceExhausted, path + ": more than 1024 processes use the cards");
+  }
+  return map;
+}
+
+bool DeviceMap::TakeSlot() {
+  for (int slot = 0; slot < kSlots; ++slot) {
+    struct flock lock = SlotLock(F_WRLCK, slot);
+    if (::fcntl(fd_, F_SETLK, &lock) != 0) continue;
+    slot_ = slot;
+    ClearSlot(slot);
+    SlotInfo& info = file_->slots[slot];
+    ReadOwnName(info.name);
+    info.start_ticks.store(OwnStartTicks());
+    info.generation.fetch_add(1);
+    info.pid.store(static_cast<uint32_t>(::getpid()));
+    auto wanted = static_cast<uint32_t>(slot) + 1;
+    uint32_t used = file_->slots_used.load();
+    while (used < wanted && !file_->slots_used.compare_exchange_weak(used, wanted)) {
+    }
+    return true;
+  }
+  return false;
+}
+
+void DeviceMap::ClearSlot(int slot) {
+  for (CardUse& card : file_->cards) {
+    card.memory[slot].store(0);
+    card.contexts[slot].store(0);
+    card.running[slot].store(0);
+    for (auto& sample : card.samples[slot]) sample.store(0);
+  }
+  file_->slots[slot].pid.store(0);
+}
+
+int DeviceMap::SlotsUsed() const {
+  return static_cast<int>(std::min<uint32_t>(file_->slots_used.load(), kSlots));
+}
+
+uint64_t DeviceMap::Sum(int card) const {
+  uint64_t sum = 0;
+  int used = SlotsUsed();
+  for (int slot = 0; slot < used; ++slot) sum += file_->cards[card].memory[slot].load();
+  return sum;
+}
+
+bool DeviceMap::Charge(int card, int64_t bytes, int64_t capacity) {
+  std::atomic<uint64_t>& own = file_->cards[card].memory[slot_];
+  auto wanted = static_cast<uint64_t>(bytes);
+  auto most = static_cast<uint64_t>(capacity);
+  // Add first, then look: of two that race for the last bytes the later one sees both, so the card
+  // is never overfull. It may also see an add that is about to be taken back, hence the retries.
+  constexpr int kTries = 4;
+  for (int tries = 0; tries < kTries; ++tries) {
+    own.fetch_add(wanted);
+    if (Sum(card) <= most) return true;
+    own.fetch_sub(wanted);
+    ReclaimDead();
+    if (tries > 0) ::sched_yield();
+  }
+  return false;
+}
+
+void DeviceMap::Uncharge(int card, int64_t bytes) {
+  file_->cards[card].memory[slot_].fetch_sub(static_cast<uint64_t>(bytes));
+}
+
+int64_t DeviceMap::Used(int card, int64_t capacity) {
+  ReclaimDead();
+  return static_cast<int64_t>(std::min(Sum(card), static_cast<uint64_t>(capacity)));
+}
+
+void DeviceMap::AddContexts(int card, int change) {
+  file_->cards[card].contexts[slot_].fetch_add(static_cast<uint32_t>(change));
+}
+
+void DeviceMap::SetRunning(int card, bool running) {
+  file_->cards[card].running[slot_].store(running ? 1 : 0);
+}
+
+int DeviceMap::RunningCount(int card) const {
+  int count = 0;
+  int used = SlotsUsed();
+  for (int slot = 0; slot < used; ++slot) {
+    count += file_->cards[card].running[slot].load(std::memory_order_relaxed) != 0 ? 1 : 0;
+  }
+  return count;
+}
+
+void DeviceMap::AddBusy(int card, int64_t from_ns, int64_t to_ns) {
+  while (from_ns < to_ns) {
+    int64_t bucket = from_ns / kSampleNs;
+    int64_t end_ns = std::min(to_ns, (bucket + 1) * kSampleNs);
+    auto number = static_cast<uint32_t>(bucket);
+    CardUse& use = file_->cards[card];
+    AddSample(use.samples[slot_][number % kSamples], bucket, end_ns - from_ns);
+    AddSample(use.card_samples[number % kCardSamples], bucket, end_ns - from_ns);
+    from_ns = end_ns;
+  }
+}
+
+void DeviceMap::ReclaimDead() {
+  int used = SlotsUsed();
+  for (int slot = 0; slot < used; ++slot) {
+    if (slot == slot_ || file_->slots[slot].pid.load() == 0) continue;
+    struct flock lock = SlotLock(F_WRLCK, slot);
+    if (::fcntl(fd_, F_SETLK, &lock) != 0) continue;  // Alive.
+    ClearSlot(slot);
+    lock = SlotLock(F_UNLCK, slot);
+    ::fcntl(fd_, F_SETLK, &lock);
+  }
+}
+
+}  // namespace sluice::simgpu

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "simgpu/internal/nvml/library.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <sys/stat.h>
+
+namespace sluice::simgpu {
+namespace {
+
+// The library's one piece of global state. The reader is made once and kept: see MapReader.
+struct Library {
+  std::mutex mutex;
+  int users = 0;
+  std::string folder;
+  std::optional<Scene> scene;
+  timespec scene_time{};
+  std::optional<MapReader> reader;
+};
+
+Library& Global() {
+  static auto* library = new Library;  // Never destroyed: calls may come while the process ends.
+  return *library;
+}
+
+bool SceneIsFresh(const Library& library) {
+  struct stat found {};
+  std::string path = library.folder + "/" + kSceneFile;
+  return ::stat(path.c_str(), &found) == 0 && library.scene &&
+         found.st_mtim.tv_sec == library.scene_time.tv_sec &&
+         found.st_mtim.tv_nsec == library.scene_time.tv_nsec;
+}
+
+nvmlReturn_t Load(Library& library) {
+  struct stat found {};
+  std::string path = library.folder + "/" + kSceneFile;
+  if (::stat(path.c_str(), &found) != 0) return NVML_ERROR_DRIVER_NOT_LOADED;
+  auto scene = ReadScene(library.folder);
+  if (!scene) {
+    Complain(scene.error().message);
+    return NVML_ERROR_UNKNOWN;
+  }
+  library.scene = *scene;
+  library.scene_time = found.st_mtim;
+  return NVML_SUCCESS;
+}
+
+nvmlReturn_t Start(Library& library) {
+  std::string folder = StateFolder();
+  if (folder != library.folder) library.reader.reset();
+  library.folder = folder;
+  nvmlReturn_t loaded = Load(library);
+  if (loaded != NVML_SUCCESS || library.reader) return loaded;
+  auto reader = MapReader::Open(folder);
+  if (!reader) {
+    Complain(reader.error().message);
+    return NVML_ERROR_UNKNOWN;
+  }
+  library.reader = *reader;
+  return NVML_SUCCESS;
+}
+
+}  // namespace
+
+nvmlReturn_t View(std::optional<NvmlView>& view) {
+  Library& library = Global();
+  std::lock_guard lock(library.mutex);
+  if (library.users == 0) return NVML_ERROR_UNINITIALIZED;
+  // A scene that became unreadable leaves the last good one in force.
+  if (!SceneIsFresh(library) && Load(library) == NVML_SUCCESS) {
+    // The map may be another file now. The old descriptor stays open on purpose.
+    if (auto reader = MapReader::Open(library.folder)) library.reader = *reader;
+  }
+  view.emplace(NvmlView{*library.scene, CardsInReach(*library.scene), *library.reader});
+  return NVML_SUCCESS;
+}
+
+nvmlDevice_t ToDevice(int card) {
+  return reinterpret_cast<nvmlDevice_t>(static_cast<uintptr_t>(card) + 1);
+}
+
+nvmlReturn_t Find(nvmlDevice_t device, std::optional<NvmlCard>& found) {
+  std::optional<NvmlView> view;
+  nvmlReturn_t viewed = View(view);
+  if (viewed != NVML_SUCCESS) return viewed;
+  uintptr_t number = reinterpret_cast<uintptr_t>(device);
+  if (number == 0 || number > view->scene.cards.size()) return NVML_ERROR_INVALID_ARGUMENT;
+  int card = static_cast<int>(number - 1);
+  auto at = std::find(view->cards.begin(), view->cards.end(), card);
+  if (at == view->cards.end()) return NVML_ERROR_INVALID_ARGUMENT;
+  int index = static_cast<int>(at - view->cards.begin());
+  found.emplace(NvmlCard{std::move(*view), card, index});
+  return found->scene().Has("lost") ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
+}
+
+nvmlReturn_t CopyText(const std::string& text, char* into, unsigned bytes) {
+  if (into == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  if (bytes < text.size() + 1) return NVML_ERROR_INSUFFICIENT_SIZE;
+  std::memcpy(into, text.c_str(), text.size() + 1);
+  return NVML_SUCCESS;
+}
+
+unsigned BusyPercent(const NvmlCard& card, int slot) {
+  if (card.scene().Has("zero_utilization")) return 0;
+  int64_t last = MonotonicNs() / kSampleNs - 1;
+  uint64_t busy_us = card.view.reader.BusyUs(card.card, slot, last);
+  return static_cast<unsigned>(std::min<uint64_t>(busy_us * 100 * 1000 / kSampleNs, 100));
+}
+
+SLUICE_SIM_NVML nvmlInitWithFlags(unsigned /*flags*/) {
+  Library& library = Global();
+  std::lock_guard lock(library.mutex);
+  if (library.users == 0) {
+    nvmlReturn_t started = Start(library);
+    if (started != NVML_SUCCESS) return started;
+  }
+  ++library.users;
+  return NVML_SUCCESS;
+}
+
+SLUICE_SIM_NVML nvmlInit_v2() {
+  return nvmlInitWithFlags(0);
+}
+SLUICE_SIM_NVML nvmlInit() {
+  return nvmlInitWithFlags(0);
+}
+
+SLUICE_SIM_NVML nvmlShutdown() {
+  Library& library = Global();
+  std::lock_guard lock(library.mutex);
+  if (library.users == 0) return NVML_ERROR_UNINITIALIZED;
+  --library.users;
+  return NVML_SUCCESS;
+}
+
+struct NvmlErrorRow {
+  int code;
+  const char* text;
+};
+
+extern "C" __attribute__((visibility("default"))) const char* nvmlErrorString(int code) {
+  static constexpr NvmlErrorRow kRows[] = {
+      {NVML_SUCCESS, "Success"},
+      {NVML_ERROR_UNINITIALIZED, "Uninitialized"},
+      {NVML_ERROR_INVALID_ARGUMENT, "Invalid Argument"},
+      {NVML_ERROR_NOT_SUPPORTED, "Not Supported"},
+      {NVML_ERROR_NO_PERMISSION, "Insufficient Permissions"},
+      {NVML_ERROR_NOT_FOUND, "Not Found"},
+      {NVML_ERROR_INSUFFICIENT_SIZE, "Insufficient Size"},
+      {NVML_ERROR_DRIVER_NOT_LOADED, "Driver Not Loaded"},
+      {NVML_ERROR_FUNCTION_NOT_FOUND, "Function Not Found"},
+      {NVML_ERROR_GPU_IS_LOST, "GPU is lost"},
+      {NVML_ERROR_ARGUMENT_VERSION_MISMATCH, "Argument version mismatch"},
+  };
+  for (const NvmlErrorRow& row : kRows) {
+    if (row.code == code) return row.text;
+  }
+  return "Unknown Error";
+}
+
+}  // namespace sluice::simgpu

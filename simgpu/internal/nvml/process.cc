@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <vector>
+
+#include "simgpu/internal/nvml/library.h"
+
+// Who is on a card. Process ids are the reader's own: as its pid namespace numbers them, and those
+// it cannot see are left out.
+namespace sluice::simgpu {
+namespace {
+
+constexpr unsigned kNoInstance = 0xffffffff;  // Not in a partition of the card.
+
+nvmlReturn_t Visible(nvmlDevice_t device, std::vector<MapProcess>& processes) {
+  std::optional<NvmlCard> card;
+  nvmlReturn_t found = Find(device, card);
+  if (found != NVML_SUCCESS) return found;
+  if (card->scene().Has("no_process_list")) return NVML_ERROR_NOT_SUPPORTED;
+  for (MapProcess& process : card->view.reader.Processes(card->card)) {
+    if (process.pid > 0) processes.push_back(std::move(process));
+  }
+  return NVML_SUCCESS;
+}
+
+void Fill(nvmlProcessInfo_v1_t& into, const MapProcess& process) {
+  into.pid = static_cast<unsigned>(process.pid);
+  into.usedGpuMemory = static_cast<unsigned long long>(process.memory.value());
+}
+
+void Fill(nvmlProcessInfo_v2_t& into, const MapProcess& process) {
+  into.pid = static_cast<unsigned>(process.pid);
+  into.usedGpuMemory = static_cast<unsigned long long>(process.memory.value());
+  into.gpuInstanceId = kNoInstance;
+  into.computeInstanceId = kNoInstance;
+}
+
+template <typename Info>
+nvmlReturn_t List(nvmlDevice_t device, unsigned* count, Info* infos) {
+  if (count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  std::vector<MapProcess> processes;
+  nvmlReturn_t listed = Visible(device, processes);
+  if (listed != NVML_SUCCESS) return listed;
+  auto there = static_cast<unsigned>(processes.size());
+  unsigned room = *count;
+  *count = there;
+  if (there > room) return NVML_ERROR_INSUFFICIENT_SIZE;
+  if (there > 0 && infos == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  for (unsigned i = 0; i < there; ++i) Fill(infos[i], processes[i]);
+  return NVML_SUCCESS;
+}
+
+// No simulated process draws, and none goes through the multi-process service.
+nvmlReturn_t Nobody(nvmlDevice_t device, unsigned* count) {
+  if (count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  std::vector<MapProcess> processes;
+  nvmlReturn_t listed = Visible(device, processes);
+  if (listed == NVML_SUCCESS) *count = 0;
+  return listed;
+}
+
+}  // namespace
+
+SLUICE_SIM_NVML nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device,
+                                                     unsigned* count,
+                                                     nvmlProcessInfo_v1_t* infos) {
+  return List(device, count, infos);
+}
+SLUICE_SIM_NVML nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device,
+                                                        unsigned* count,
+                                                        nvmlProcessInfo_v2_t* infos) {
+  return List(device, count, infos);
+}
+SLUICE_SIM_NVML nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device,
+                                                        unsigned* count,
+                                                        nvmlProcessInfo_v2_t* infos) {
+  return List(device, count, infos);
+}
+
+#define NOBODY(name)                                                            \
+  SLUICE_SIM_NVML name(nvmlDevice_t device, unsigned* count, void* /*infos*/) { \
+    return Nobody(device, count);                                               \
+  }
+NOBODY(nvmlDeviceGetGraphicsRunningProcesses)
+NOBODY(nvmlDeviceGetGraphicsRunningProcesses_v2)
+NOBODY(nvmlDeviceGetGraphicsRunningProcesses_v3)
+NOBODY(nvmlDeviceGetMPSComputeRunningProcesses)
+NOBODY(nvmlDeviceGetMPSComputeRunningProcesses_v2)
+NOBODY(nvmlDeviceGetMPSComputeRunningProcesses_v3)
+#undef NOBODY
+
+SLUICE_SIM_NVML nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device,
+                                                      nvmlProcessDetailList_v1_t* list) {
+  if (list == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  if (list->version != NvmlVersion<nvmlProcessDetailList_v1_t>(1)) {
+    return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+  }
+  constexpr unsigned kCompute = 0;
+  constexpr unsigned kAll = 3;
+  if (list->mode > kAll) return NVML_ERROR_INVALID_ARGUMENT;
+  std::vector<MapProcess> processes;
+  nvmlReturn_t listed = Visible(device, processes);
+  if (listed != NVML_SUCCESS) return listed;
+  if (list->mode != kCompute && list->mode != kAll) processes.clear();
+  auto there = static_cast<unsigned>(processes.size());
+  unsigned room = list->numProcArrayEntries;
+  list->numProcArrayEntries = there;
+  if (there > room) return NVML_ERROR_INSUFFICIENT_SIZE;
+  if (there > 0 && list->procArray == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  for (unsigned i = 0; i < there; ++i) {
+    list->procArray[i] = {
+        .pid = static_cast<unsigned>(processes[i].pid),
+        .usedGpuMemory = static_cast<unsigned long long>(processes[i].memory.value()),
+        .gpuInstanceId = kNoInstance,
+        .computeInstanceId = kNoInstance,
+        .usedGpuCcProtectedMemory = 0};
+  }
+  return NVML_SUCCESS;
+}
+
+}  // namespace sluice::simgpu
