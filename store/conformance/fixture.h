@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "store/memory.h"
+#include "store/sqlite.h"
 #include "store/store.h"
 
 namespace sluice::store {
@@ -48,7 +49,19 @@ struct OpenedBy {
 };
 
 inline std::vector<OpenedBy> EveryStore() {
-  return {{"Memory", [] { return Opened{nullptr, OpenMemory()}; }}};
+  return {
+      {"Memory",
+       [] {
+         return Opened{nullptr, OpenMemory()};
+       }},
+      {"Sqlite",
+       [] {
+         auto folder = std::make_unique<TempFolder>();
+         auto store = OpenSqlite(folder->Path("sluice.db"));
+         EXPECT_TRUE(store) << store.error().message;
+         return Opened{std::move(folder), std::move(*store)};
+       }},
+  };
 }
 
 }  // namespace sluice::store
