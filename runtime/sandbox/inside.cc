@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/sandbox/inside.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fmt/format.h>
+#include <limits.h>
+#include <string>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/sandbox/files.h"
+#include "runtime/sandbox/process.h"
+#include "runtime/sandbox/session_files.h"
+
+namespace sluice::runtime {
+namespace {
+
+// Host files and folders of /etc that hold no secret and that programs expect.
+constexpr std::array kSharedEtc = {"alternatives",
+                                   "bash.bashrc",
+                                   "bash_completion.d",
+                                   "ca-certificates",
+                                   "ca-certificates.conf",
+                                   "debian_version",
+                                   "default/locale",
+                                   "fonts",
+                                   "glvnd",
+                                   "gtk-2.0",
+                                   "gtk-3.0/im-multipress.conf",
+                                   "host.conf",
+                                   "inputrc",
+                                   "java-17-openjdk",
+                                   "ld.so.conf",
+                                   "ld.so.conf.d",
+                                   "locale.alias",
+                                   "localtime",
+                                   "magic",
+                                   "magic.mime",
+                                   "mailcap",
+                                   "mime.types",
+                                   "nanorc",
+                                   "OpenCL",
+                                   "os-release",
+                                   "pip.conf",
+                                   "profile",
+                                   "profile.d",
+                                   "protocols",
+                                   "python3",
+                                   "python3.11",
+                                   "rpc",
+                                   "services",
+                                   "shells",
+                                   "ssl",
+                                   "terminfo",
+                                   "timezone",
+                                   "vdpau_wrapper.cfg",
+                                   "vim",
+                                   "vulkan",
+                                   "X11",
+                                   "xdg"};
+
+// Parts of /sys that say how many processors there are and how memory is laid out; the second
+// table is for programs on a real card, which look their card up.
+constexpr std::array kSharedSys = {"/sys/devices/system"};
+constexpr std::array kSharedSysWithCard = {
+    "/sys/bus/pci", "/sys/class/drm", "/sys/module/nvidia", "/sys/module/nvidia_uvm"};
+
+constexpr std::array kTopFolders = {"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
+
+bool IsWord(std::string_view text, std::string_view more) {
+  return !text.empty() && std::ranges::all_of(text, [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           more.find(c) != std::string_view::npos;
+  });
+}
+
+bool IsUserName(std::string_view name) {
+  return name.size() <= 32 && IsWord(name, "_-") && name != "root" && name != "nobody" &&
+         ((name[0] >= 'a' && name[0] <= 'z') || name[0] == '_') &&
+         std::ranges::none_of(name, [](char c) { return c >= 'A' && c <= 'Z'; });
+}
+
+bool IsCleanPath(std::string_view path) {
+  return path.starts_with('/') && path.size() < PATH_MAX &&
+         path.find('\0') == std::string_view::npos && path.find("/../") == std::string_view::npos &&
+         !path.ends_with("/..");
+}
+
+Result<void> CheckShare(const agent::PreparedShare& share) {
+  for (const agent::Mount& mount : share.mounts) {
+    if (!IsCleanPath(mount.source) || !IsCleanPath(mount.target)) {
+      return Fail(Code::kInvalidArgument, "a mount needs two absolute paths", "/share/mounts");
+    }
+  }
+  for (const std::string& node : share.device_nodes) {
+    if (!IsCleanPath(node) || !node.starts_with("/dev/")) {
+      return Fail(Code::kInvalidArgument, node + " is no device node", "/share/device_nodes");
+    }
+  }
+  return {};
+}
+
+std::string Home(const LaunchSpec& spec) {
+  return "/home/" + spec.user_name;
+}
+
+std::string HostName(const LaunchSpec& spec) {
+  std::string name;
+  for (const char c : spec.name) {
+    if (IsWord(std::string_view(&c, 1), "")) {
+      name += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    } else if (!name.empty() && name.back() != '-') {
+      name += '-';
+    }
+    if (name.size() == 32) break;
+  }
+  while (!name.empty() && name.back() == '-') name.pop_back();
+  return name.empty() ? "desktop" : name;
+}
+
+struct TextFile {
+  std::string path;
+  std::string text;
+  mode_t mode = 0644;
+};
+
+std::vector<TextFile> EtcFiles(const Launch& launch) {
+  const LaunchSpec& spec = launch.spec;
+  const std::string host = HostName(spec);
+  std::string machine_id;  // Own per desktop, and the same at each start.
+  for (size_t i = 0; i < 32; ++i) {
+    const size_t hash = std::hash<std::string>()(fmt::format("{}{}", spec.desktop.text(), i));
+    machine_id += "0123456789abcdef"[hash & 15];
+  }
+  return {
+      {"passwd",
+       fmt::format(
+           "root:x:0:0:root:/root:/usr/sbin/nologin\n{0}:x:{1}:{1}:{0}:/home/{0}:/bin/bash\n"
+           "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+           spec.user_name,
+           kInnerUid)},
+      {"group",
+       fmt::format("root:x:0:\n{0}:x:{1}:\nnogroup:x:65534:\n", spec.user_name, kInnerUid)},
+      {"hostname", host + "\n"},
+      {"hosts", fmt::format("127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost\n", host)},
+      {"nsswitch.conf",
+       "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n"
+       "protocols: files\nservices: files\n"},
+      {"resolv.conf", "nameserver 10.0.2.3\noptions timeout:2\n"},
+      {"machine-id", machine_id + "\n"},
+      {"environment", ""},
+      {"ld.so.preload",
+       spec.share && !spec.share->preload.empty() ? spec.share->preload + "\n" : ""},
+  };
+}
+
+std::vector<TextFile> SessionFiles(const Launch& launch) {
+  std::vector<TextFile> files;
+  for (const EmbeddedFile& file : kSessionFiles) {
+    const bool script = file.name.ends_with(".sh");
+    // openbox finds a theme only in a folder of themes.
+    const std::string_view name =
+        file.name == "themerc" ? "share/themes/Sluice/openbox-3/themerc" : file.name;
+    files.push_back({std::string(name), std::string(file.text), script ? 0755u : 0644u});
+  }
+  std::string autostart;
+  for (const std::string& command : launch.spec.autostart) autostart += command + "\n";
+  files.push_back({"autostart", autostart});
+  files.push_back({"title", launch.spec.name + "\n"});
+  return files;
+}
+
+Result<void> WriteFiles(const std::string& folder, const std::vector<TextFile>& files) {
+  if (auto made = MakeFolder(folder, 0755); !made) return made;
+  for (const TextFile& file : files) {
+    const std::string path = folder + "/" + file.path;
+    auto made = MakeFolder(std::filesystem::path(path).parent_path(), 0755);
+    if (!made) return made;
+    auto written = WriteFileAtomic(path, file.text, file.mode);
+    if (!written) return written;
+  }
+  return {};
+}
+
+std::vector<std::string> BindArguments(const Bind& bind) {
+  switch (bind.kind) {
+    case Bind::Kind::kWritable:
+      return {"--bind", bind.source, bind.target};
+    case Bind::Kind::kDevice:
+      return {"--dev-bind", bind.source, bind.target};
+    case Bind::Kind::kReadOnlyIfThere:
+      return {"--ro-bind-try", bind.source, bind.target};
+    case Bind::Kind::kReadOnly:
+      break;
+  }
+  return {"--ro-bind", bind.source, bind.target};
+}
+
+class Arguments {
+ public:
+  void Add(std::vector<std::string> words) {
+    for (std::string& word : words) words_.push_back(std::move(word));
+  }
+  void Show(const Bind& bind) { Add(BindArguments(bind)); }
+  std::vector<std::string> Take() { return std::move(words_); }
+
+ private:
+  std::vector<std::string> words_;
+};
+
+void AddSystem(Arguments& arguments) {
+  arguments.Add({"--ro-bind", "/usr", "/usr"});
+  for (const std::string name : kTopFolders) {
+    const std::string path = "/" + name;
+    std::error_code error;
+    if (std::filesystem::is_symlink(path, error)) {
+      const std::string target = std::filesystem::read_symlink(path, error);
+      arguments.Add({"--symlink", target, path});
+    } else if (std::filesystem::is_directory(path, error)) {
+      arguments.Add({"--ro-bind", path, path});
+    }
+  }
+}
+
+}  // namespace
+
+Result<void> CheckSpec(const LaunchSpec& spec) {
+  if (!IsWord(spec.desktop.text(), "_-") || spec.desktop.text().size() > 64) {
+    return Fail(Code::kInvalidArgument, "a desktop's id has letters, digits, _ and -", "/desktop");
+  }
+  if (!IsUserName(spec.user_name)) {
+    return Fail(Code::kInvalidArgument,
+                "'" + spec.user_name + "' is no login name: a-z first, then a-z 0-9 _ -",
+                "/user_name");
+  }
+  if (!IsWord(spec.home_id, "_-") || spec.home_id.size() > 64) {
+    return Fail(Code::kInvalidArgument, "a home's id has letters, digits, _ and -", "/home_id");
+  }
+  if (spec.keyboard_layout.size() > 64 || !IsWord(spec.keyboard_layout, ",()_-")) {
+    return Fail(Code::kInvalidArgument,
+                "'" + spec.keyboard_layout + "' is no keyboard layout",
+                "/keyboard_layout");
+  }
+  if (spec.width < 320 || spec.width > 7680 || spec.height < 240 || spec.height > 4320) {
+    return Fail(Code::kInvalidArgument, "the size is between 320x240 and 7680x4320", "/width");
+  }
+  if (spec.cpu_percent_max < 0 || spec.memory_max < Bytes(0)) {
+    return Fail(Code::kInvalidArgument, "limits are not negative", "/memory_max");
+  }
+  for (const std::string& command : spec.autostart) {
+    if (command.find_first_of(std::string_view("\n\0", 2)) != std::string::npos) {
+      return Fail(Code::kInvalidArgument, "a command is one line", "/autostart");
+    }
+  }
+  if (spec.name.find_first_of(std::string_view("\n\0", 2)) != std::string::npos) {
+    return Fail(Code::kInvalidArgument, "a name is one line", "/name");
+  }
+  return spec.share ? CheckShare(*spec.share) : Result<void>();
+}
+
+Result<void> ComposeInside(const DesktopFolder& folder, const Launch& launch) {
+  if (auto made = MakeFolder(folder.inside(), 0755); !made) return made;
+  if (auto made = WriteFiles(folder.inside() + "/etc", EtcFiles(launch)); !made) return made;
+  return WriteFiles(folder.inside() + "/session", SessionFiles(launch));
+}
+
+Result<void> ComposeLibraryCache(const DesktopFolder& folder, const Launch& launch) {
+  const std::string etc = folder.inside() + "/etc";
+  if (!launch.spec.share || launch.spec.share->library_dirs.empty()) {
+    auto cache = ReadFile("/etc/ld.so.cache", size_t{64} << 20);
+    if (!cache) return Fail(cache.error());
+    return WriteFileAtomic(etc + "/ld.so.cache", *cache, 0644);
+  }
+  std::string conf;
+  for (const std::string& dir : launch.spec.share->library_dirs) conf += dir + "\n";
+  conf += "include /etc/ld.so.conf\n";
+  if (auto made = WriteFileAtomic(etc + "/ld.so.conf.share", conf, 0644); !made) return made;
+  const auto bwrap = FindProgram("bwrap");
+  const auto ldconfig = FindProgram("ldconfig");
+  if (!bwrap) return Fail(bwrap.error());
+  if (!ldconfig) return Fail(ldconfig.error());
+  // ldconfig looks at the folders, so it runs where they are where the desktop will see them.
+  Arguments words;
+  words.Add({*bwrap, "--unshare-pid", "--die-with-parent"});
+  AddSystem(words);
+  words.Add({"--ro-bind", "/etc", "/etc", "--bind", etc, "/tmp"});
+  for (const agent::Mount& mount : launch.spec.share->mounts) {
+    words.Show(Bind{mount.source, mount.target, Bind::Kind::kReadOnlyIfThere});
+  }
+  words.Add({"--", *ldconfig, "-X", "-C", "/tmp/ld.so.cache", "-f", "/tmp/ld.so.conf.share"});
+  auto ran = RunProgram(words.Take(), Duration(20'000));
+  if (!ran) return Fail(ran.error());
+  if (*ran != 0) {
+    return Fail(Code::kFailedPrecondition,
+                fmt::format("ldconfig could not list the share's libraries (status {})", *ran));
+  }
+  return {};
+}
+
+std::vector<Bind> PrivateBinds(const DesktopFolder& folder, const Launch& launch) {
+  using enum Bind::Kind;
+  std::vector<Bind> binds = {
+      {launch.home_folder, Home(launch.spec), kWritable},
+      {folder.inside() + "/session", std::string(kInnerSession), kReadOnly},
+      {folder.display(), std::string(kInnerDisplay), kWritable},
+  };
+  std::vector<std::string> names = {"ld.so.cache"};
+  for (const TextFile& file : EtcFiles(launch)) names.push_back(file.path);
+  for (const std::string& name : names) {
+    binds.push_back({folder.inside() + "/etc/" + name, "/etc/" + name, kReadOnly});
+  }
+  binds.push_back(
+      {folder.inside() + "/session/gtk-3.0.ini", "/etc/gtk-3.0/settings.ini", kReadOnly});
+  if (launch.spec.share) {
+    for (const agent::Mount& mount : launch.spec.share->mounts) {
+      binds.push_back({mount.source, mount.target, mount.writable ? kWritable : kReadOnly});
+    }
+  }
+  return binds;
+}
+
+std::vector<std::string> SandboxArguments(const Launch& launch, const std::vector<Bind>& binds) {
+  const LaunchSpec& spec = launch.spec;
+  const std::string uid = std::to_string(kInnerUid);
+  Arguments words;
+  words.Add({"--unshare-user", "--disable-userns", "--uid", uid, "--gid", uid});
+  words.Add({"--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"});
+  words.Add({"--hostname", HostName(spec), "--die-with-parent", "--new-session"});
+  words.Add({"--cap-drop", "ALL", "--clearenv"});
+  AddSystem(words);
+  words.Add({"--proc", "/proc", "--dev", "/dev"});
+  const bool card = spec.share && !spec.share->device_nodes.empty();
+  if (card) {
+    for (const std::string& node : spec.share->device_nodes) {
+      words.Show(Bind{node, node, Bind::Kind::kDevice});
+    }
+    for (const char* path : kSharedSysWithCard) {
+      words.Show(Bind{path, path, Bind::Kind::kReadOnlyIfThere});
+    }
+  }
+  for (const char* path : kSharedSys) words.Show(Bind{path, path, Bind::Kind::kReadOnlyIfThere});
+  // Files in memory count against the same limit as the programs.
+  const std::string half = std::to_string(spec.memory_max.value() / 2);
+  for (const char* path : {"/dev/shm", "/tmp", "/var/tmp"}) {
+    words.Add({"--perms", "1777"});
+    if (spec.memory_max > Bytes(0)) words.Add({"--size", half});
+    words.Add({"--tmpfs", path});
+  }
+  words.Add({"--perms", "1777", "--dir", "/tmp/.X11-unix"});
+  words.Add({"--perms", "0755", "--dir", "/etc", "--perms", "0755", "--dir", "/var/cache"});
+  words.Show(Bind{"/var/cache/fontconfig", "/var/cache/fontconfig", Bind::Kind::kReadOnlyIfThere});
+  words.Add({"--symlink", "/run", "/var/run", "--perms", "0755", "--dir", "/run/sluice"});
+  for (const std::string name : kSharedEtc) {
+    words.Show(Bind{"/etc/" + name, "/etc/" + name, Bind::Kind::kReadOnlyIfThere});
+  }
+  words.Add({"--symlink", "/proc/self/mounts", "/etc/mtab"});
+  words.Add({"--perms", "0755", "--dir", "/run/user", "--perms", "0700"});
+  words.Add({"--tmpfs", "/run/user/" + uid});
+  for (const Bind& bind : binds) words.Show(bind);
+  words.Add({"--remount-ro", "/", "--chdir", Home(spec)});
+  const std::array<std::pair<const char*, std::string>, 10> environment = {{
+      {"HOME", Home(spec)},
+      {"USER", spec.user_name},
+      {"LOGNAME", spec.user_name},
+      {"SHELL", "/bin/bash"},
+      {"PATH", "/run/sluice/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"},
+      {"LANG", "C.UTF-8"},
+      {"XDG_DATA_DIRS", "/usr/local/share:/usr/share:/run/sluice/session/share"},
+      {"XDG_RUNTIME_DIR", "/run/user/" + uid},
+      {"SLUICE_SIZE", fmt::format("{}x{}", spec.width, spec.height)},
+      {"SLUICE_KEYBOARD", spec.keyboard_layout},
+  }};
+  for (const auto& [name, value] : environment) words.Add({"--setenv", name, value});
+  return words.Take();
+}
+
+}  // namespace sluice::runtime
