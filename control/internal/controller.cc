@@ -395,10 +395,17 @@ Result<void> Controller::DoJob(Job job, const Desktop& desktop) {
 
 bool Controller::Commit(const std::vector<store::Write>& writes, const std::string& what) {
   const auto done = follower_.Commit(writes);
-  if (done) return true;
+  if (done) {
+    if (store_trouble_) Log(LogLevel::kInfo, "control can write again");
+    store_trouble_ = false;
+    return true;
+  }
   if (done.error().code != Code::kAborted) {
-    Log(LogLevel::kError, "control cannot write {}: {}", what, done.error().message);
+    if (!store_trouble_) {
+      Log(LogLevel::kError, "control cannot write {}: {}", what, done.error().message);
+    }
     store_failed_ = true;
+    store_trouble_ = true;
   }
   return false;
 }

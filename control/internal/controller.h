@@ -125,7 +125,8 @@ class Controller : public Control {
   Duration agent_answered_{0};
   bool agent_known_ = false;
   std::optional<Duration> swept_;
-  bool store_failed_ = false;  // In this pass.
+  bool store_failed_ = false;   // In this pass.
+  bool store_trouble_ = false;  // Said already; until a commit succeeds again.
 
   Workers workers_;
   std::jthread thread_;
