@@ -118,6 +118,8 @@ class Responder {
   virtual ~Responder() = default;
   virtual void Send(Response response) = 0;
   virtual std::shared_ptr<ResponseStream> Stream(Response head) = 0;
+  // Null when the request is no WebSocket upgrade; 426 or 400 was sent then. Messages wait until
+  // WebSocket::Start().
   virtual std::shared_ptr<WebSocket> AcceptWebSocket(const WebSocketOptions& options) = 0;
 };
 

@@ -33,6 +33,10 @@ struct ServerOptions {
   size_t header_bytes_max = 16 * 1024;
   std::chrono::milliseconds request_time_max{15'000};  // Head and body, from the first byte.
   std::chrono::milliseconds idle_time_max{75'000};     // Keep-alive without a request.
+  // A WebSocket is pinged so often, and dropped when nothing came back for twice as long.
+  std::chrono::milliseconds ping_every{20'000};
+  // A peer that takes no byte of what is queued for so long is dropped.
+  std::chrono::milliseconds write_stall_max{60'000};
   size_t connections_max = 4'096;
   size_t connections_per_address_max = 1'024;
   // A stream or WebSocket whose peer does not read is cut off past this.
