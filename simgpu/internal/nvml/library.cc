@@ -14,9 +14,10 @@ namespace {
 struct Library {
   std::mutex mutex;
   int users = 0;
+  std::string told_folder;  // By nvmlSluiceSetState; empty: the environment's.
   std::string folder;
   std::optional<Scene> scene;
-  timespec scene_time{};
+  struct stat scene_file {};  // Which file `scene` was read from.
   std::optional<MapReader> reader;
 };
 
@@ -29,8 +30,9 @@ bool SceneIsFresh(const Library& library) {
   struct stat found {};
   std::string path = library.folder + "/" + kSceneFile;
   return ::stat(path.c_str(), &found) == 0 && library.scene &&
-         found.st_mtim.tv_sec == library.scene_time.tv_sec &&
-         found.st_mtim.tv_nsec == library.scene_time.tv_nsec;
+         found.st_ino == library.scene_file.st_ino &&
+         found.st_mtim.tv_sec == library.scene_file.st_mtim.tv_sec &&
+         found.st_mtim.tv_nsec == library.scene_file.st_mtim.tv_nsec;
 }
 
 nvmlReturn_t Load(Library& library) {
@@ -43,12 +45,12 @@ nvmlReturn_t Load(Library& library) {
     return NVML_ERROR_UNKNOWN;
   }
   library.scene = *scene;
-  library.scene_time = found.st_mtim;
+  library.scene_file = found;
   return NVML_SUCCESS;
 }
 
 nvmlReturn_t Start(Library& library) {
-  std::string folder = StateFolder();
+  std::string folder = library.told_folder.empty() ? StateFolder() : library.told_folder;
   if (folder != library.folder) library.reader.reset();
   library.folder = folder;
   nvmlReturn_t loaded = Load(library);
@@ -118,6 +120,16 @@ SLUICE_SIM_NVML nvmlInitWithFlags(unsigned /*flags*/) {
   }
   ++library.users;
   return NVML_SUCCESS;
+}
+
+// Not NVML's: for a program that watches simulated cards without changing its own environment.
+// Takes effect at once, also when NVML is running.
+SLUICE_SIM_NVML nvmlSluiceSetState(const char* folder) {
+  if (folder == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  Library& library = Global();
+  std::lock_guard lock(library.mutex);
+  library.told_folder = folder;
+  return library.users == 0 ? NVML_SUCCESS : Start(library);
 }
 
 SLUICE_SIM_NVML nvmlInit_v2() {
