@@ -32,6 +32,10 @@ struct LaunchSpec {
   std::optional<agent::PreparedShare> share;  // None: a desktop without a GPU.
 };
 
+// Checks everything that ends up in a file, a path or an argument, as every Prepare does. Fails
+// with kInvalidArgument and the field.
+Result<void> CheckSpec(const LaunchSpec& spec);
+
 enum class Phase {
   kAbsent,     // Nothing known, or removed.
   kPrepared,   // Home and files are there; nothing runs.
@@ -67,9 +71,9 @@ class Runtime {
   // Fails with kResourceExhausted when every user of the range is taken.
   virtual Result<uint32_t> TenantUid(const std::string& home_id) = 0;
 
-  // Makes the home (first time) and everything else that Start needs. Fails with
-  // kFailedPrecondition and the command to install it when a host program is missing,
-  // kResourceExhausted when the disk is full.
+  // Makes the home (first time) and everything else that Start needs. Of a desktop that runs,
+  // nothing is changed. Fails with kInvalidArgument as CheckSpec does, kFailedPrecondition and the
+  // command to install it when a host program is missing, kResourceExhausted when the disk is full.
   virtual Result<void> Prepare(const LaunchSpec& spec) = 0;
 
   // Starts the prepared desktop; returns when its supervisor runs, before the display is up.

@@ -17,10 +17,6 @@ inline constexpr uint32_t kInnerUid = 1000;
 inline constexpr std::string_view kInnerSession = "/run/sluice/session";
 inline constexpr std::string_view kInnerDisplay = "/run/sluice/display";
 
-// Checks everything of the spec that ends up in a file, a path or an argument. Fails with
-// kInvalidArgument and the field.
-Result<void> CheckSpec(const LaunchSpec& spec);
-
 // Writes <inside>/etc (users, names, libraries …) and <inside>/session (start script, window
 // manager, panel). Repeating it replaces them. Fails as the file system does.
 Result<void> ComposeInside(const DesktopFolder& folder, const Launch& launch);
