@@ -65,11 +65,11 @@ bool Operate(const Account& account, const Change& change) {
   return true;
 }
 
-struct flock ByteLock(short kind, int slot) {
+struct flock ByteLock(int kind, int byte) {
   struct flock lock = {};
-  lock.l_type = kind;
+  lock.l_type = static_cast<short>(kind);
   lock.l_whence = 0;  // From the start of the file.
-  lock.l_start = slot;
+  lock.l_start = byte;
   lock.l_len = 1;
   return lock;
 }
@@ -92,6 +92,7 @@ void Empty(LedgerPage& page, int slot) {
   dead.host_pid.store(0, std::memory_order_relaxed);
   dead.generation.fetch_add(1, std::memory_order_acq_rel);
   dead.pid.store(0, std::memory_order_release);
+  page.taken[slot / 64].fetch_and(~(uint64_t{1} << slot % 64), std::memory_order_release);
 }
 
 int HexDigit(char c) {
@@ -208,7 +209,10 @@ int TakeSlot(LedgerPage& page, int file, uint32_t start, uint32_t pid) {
       continue;
     }
     Empty(page, slot);
+    page.taken[slot / 64].fetch_or(uint64_t{1} << slot % 64, std::memory_order_release);
     page.slots[slot].pid.store(pid, std::memory_order_release);
+    struct flock lock = ByteLock(F_WRLCK, kSlotCount + slot);
+    fcntl(file, F_SETLK, &lock);
     return slot;
   }
   return -1;
@@ -227,6 +231,24 @@ bool ReclaimIfDead(LedgerPage& page, int file, int slot) {
 bool IsAlive(int file, int slot) {
   struct flock lock = ByteLock(F_WRLCK, slot);
   return fcntl(file, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int OwnerPid(int file, int slot) {
+  struct flock lock = ByteLock(F_WRLCK, kSlotCount + slot);
+  return fcntl(file, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0 ? lock.l_pid
+                                                                                      : 0;
+}
+
+int NextTaken(const LedgerPage& page, int from) {
+  for (int slot = from; slot < kSlotCount; ++slot) {
+    const uint64_t left = page.taken[slot / 64].load(std::memory_order_acquire) >> slot % 64;
+    if (left == 0) {
+      slot |= 63;
+      continue;
+    }
+    return slot + __builtin_ctzll(left);
+  }
+  return -1;
 }
 
 }  // namespace sluice::region

@@ -23,6 +23,9 @@
 //     `slot` of the ledger file; the kernel drops it with the process, and whoever can take it may
 //     give back what the slot holds, as an ordinary operation on the slot's behalf.
 //
+// Which process (in the reader's own process numbers) owns a slot is asked of the kernel, which
+// cannot be lied to: the owner also keeps a classic record lock on byte kSlotCount + slot.
+//
 // Every byte of the ledger may have been written by a hostile tenant: no function here reads or
 // writes outside the page or loops for ever over any contents, though the numbers may be nonsense.
 // What a tenant forges, the agent finds by asking the driver, and answers through `overhead_bytes`.
@@ -41,9 +44,6 @@ inline constexpr uint64_t kBytesMax = (uint64_t{1} << 41) - 1;
 // Paths inside a share.
 inline constexpr char kPolicyPath[] = "/run/sluice/policy";
 inline constexpr char kLedgerPath[] = "/run/sluice/ledger";
-// A folder, so that a restarted agent can put a new socket where old sandboxes see it.
-inline constexpr char kAgentFolder[] = "/run/sluice/agent";
-inline constexpr char kAgentSocket[] = "/run/sluice/agent/sock";
 
 // The share was released: every new allocation is refused.
 inline constexpr uint32_t kFlagRevoked = 1;
@@ -118,12 +118,14 @@ struct LedgerPage {
   uint32_t version;
   uint32_t slot_count;
   uint64_t reserved[6];
+  std::atomic<uint64_t> taken[kSlotCount / 64];  // One bit per slot: what is worth looking at.
   LedgerDevice devices[kDevicesMax];
   Slot slots[kSlotCount];
 };
-static_assert(offsetof(LedgerPage, devices) == 64);
-static_assert(offsetof(LedgerPage, slots) == 64 + kDevicesMax * 64);
-static_assert(sizeof(LedgerPage) == 64 + kDevicesMax * 64 + kSlotCount * sizeof(Slot));
+static_assert(offsetof(LedgerPage, taken) == 64);
+static_assert(offsetof(LedgerPage, devices) == 192);
+static_assert(offsetof(LedgerPage, slots) == 192 + kDevicesMax * 64);
+static_assert(sizeof(LedgerPage) == 192 + kDevicesMax * 64 + kSlotCount * sizeof(Slot));
 static_assert(std::atomic<uint64_t>::is_always_lock_free && sizeof(std::atomic<uint64_t>) == 8);
 
 // The word: bytes in the top 41 bits, then 10 of the slot, then the low 13 of its operation.
@@ -188,5 +190,12 @@ bool ReclaimIfDead(LedgerPage& page, int file, int slot);
 
 // Whether somebody else's description holds the slot's lock.
 bool IsAlive(int file, int slot);
+
+// The process that owns the slot, in the caller's process numbers, as the kernel says; 0: none, or
+// one outside the caller's process namespace.
+int OwnerPid(int file, int slot);
+
+// The first taken slot at or after `from`, or -1.
+int NextTaken(const LedgerPage& page, int from);
 
 }  // namespace sluice::region

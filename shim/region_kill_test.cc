@@ -78,8 +78,8 @@ TEST(LedgerUnderKills, HoldsExactlyWhatTheLivingHold) {
     waitpid(victim, nullptr, 0);
     victim = Start(ledger, random.Next());
     Freeze(children);
-    for (int slot = 0; slot < kSlotCount; ++slot) {
-      if (page.slots[slot].pid.load() != 0 && !IsAlive(ledger.file(), slot)) {
+    for (int slot = NextTaken(page, 0); slot >= 0; slot = NextTaken(page, slot + 1)) {
+      if (!IsAlive(ledger.file(), slot)) {
         EXPECT_TRUE(ReclaimIfDead(page, ledger.file(), slot));
       }
     }

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <signal.h>
+#include <sys/wait.h>
 #include <thread>
 #include <vector>
 
@@ -128,6 +130,30 @@ TEST(Slot, IsTakenOnceAndGivenBackWithWhatItHeld) {
   EXPECT_EQ(Total(ledger.page(), 1), 0U);
   EXPECT_EQ(ledger.page().slots[slot].pid.load(), 0U);
   close(second);
+}
+
+TEST(Slot, NamesItsOwnerAsTheKernelSees) {
+  TestLedger ledger;
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const char slot = static_cast<char>(TakeSlot(ledger.page(), ledger.Open(), 70, 1));
+    _exit(write(ready[1], &slot, 1) == 1 && pause() ? 0 : 1);
+  }
+  char slot = 0;
+  ASSERT_EQ(read(ready[0], &slot, 1), 1);
+  EXPECT_EQ(slot, 70);
+  EXPECT_EQ(NextTaken(ledger.page(), 0), 70);
+  EXPECT_EQ(NextTaken(ledger.page(), 71), -1);
+  EXPECT_EQ(OwnerPid(ledger.file(), slot), child);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_EQ(OwnerPid(ledger.file(), slot), 0);
+  EXPECT_TRUE(ReclaimIfDead(ledger.page(), ledger.file(), slot));
+  EXPECT_EQ(NextTaken(ledger.page(), 0), -1);
+  close(ready[0]);
+  close(ready[1]);
 }
 
 TEST(Slot, IsRefusedWhenAllAreTaken) {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Contexts cost memory, and take what was allocated in them along when they go.
+#include "shim/internal/handlers.h"
+
+namespace sluice::shim {
+namespace {
+
+template <typename Create>
+CUresult CreateCharged(CUdevice ordinal, Create create) {
+  const Card card = CardOfOrdinal(ordinal);
+  if (const CUresult result = ChargeContext(card); result != kSuccess) {
+    return result;
+  }
+  const CUresult result = create();
+  if (result != kSuccess) {
+    ReturnContext(card);
+  }
+  return result;
+}
+
+// The card's primary context, if it is active.
+CUcontext ActivePrimary(CUdevice ordinal) {
+  unsigned flags = 0;
+  int active = 0;
+  CUcontext context = nullptr;
+  if (Cuda(Call::k_cuDevicePrimaryCtxGetState, ordinal, &flags, &active) != kSuccess ||
+      active == 0 || Cuda(Call::k_cuDevicePrimaryCtxRetain, &context, ordinal) != kSuccess) {
+    return nullptr;
+  }
+  Cuda(Call::k_cuDevicePrimaryCtxRelease_v2, ordinal);
+  return context;
+}
+
+void Gone(CUcontext context, Card card) {
+  if (context != nullptr) {
+    ReturnBlocksOf(reinterpret_cast<uint64_t>(context));
+    ReturnContext(card);
+  }
+}
+
+}  // namespace
+
+CUresult CreateContext(Call call, CUcontext* out, unsigned flags, CUdevice ordinal) {
+  return CreateCharged(ordinal, [&] { return Cuda(call, out, flags, ordinal); });
+}
+
+CUresult CreateContextAffinity(
+    Call call, CUcontext* out, void* affinity, int count, unsigned flags, CUdevice ordinal) {
+  return CreateCharged(ordinal, [&] { return Cuda(call, out, affinity, count, flags, ordinal); });
+}
+
+CUresult CreateContextParams(
+    Call call, CUcontext* out, void* params, unsigned flags, CUdevice ordinal) {
+  return CreateCharged(ordinal, [&] { return Cuda(call, out, params, flags, ordinal); });
+}
+
+CUresult DestroyContext(Call call, CUcontext context) {
+  // Only the current context's card can be asked for.
+  const Card card = context != nullptr && CurrentContext() == context ? CurrentCard() : kNotShared;
+  const CUresult result = Cuda(call, context);
+  if (result == kSuccess) {
+    Gone(context, card);
+  }
+  return result;
+}
+
+CUresult ReleasePrimary(Call call, CUdevice ordinal) {
+  if (!InShare()) {
+    return Cuda(call, ordinal);
+  }
+  const CUcontext before = ActivePrimary(ordinal);
+  const CUresult result = Cuda(call, ordinal);
+  const bool reset =
+      call == Call::k_cuDevicePrimaryCtxReset || call == Call::k_cuDevicePrimaryCtxReset_v2;
+  if (result == kSuccess && (reset || ActivePrimary(ordinal) == nullptr)) {
+    Gone(before, CardOfOrdinal(ordinal));
+  }
+  return result;
+}
+
+}  // namespace sluice::shim

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Locks: one per pool, and one for making pools known; never two at once, never while calling out.
+#include "shim/internal/pools.h"
+
+#include "shim/internal/driver.h"
+#include "shim/internal/os.h"
+
+namespace sluice::shim {
+namespace {
+
+struct Pool {
+  std::atomic<uint64_t> handle{0};  // 0: free or gone. Graph memory: not used.
+  Lock lock;
+  Card card = kNotShared;
+  bool graph = false;
+  bool gone = false;     // Destroyed, blocks remain.
+  uint64_t charged = 0;  // In the ledger, with `pending`.
+  uint64_t pending = 0;  // Charged for calls that are under way.
+  uint64_t live = 0;     // Bytes of blocks, for when the driver cannot say.
+  uint64_t changes = 0;
+  std::atomic<bool> shrinking{false};
+};
+
+constexpr int kPoolsMax = 512;
+constexpr int kFirstHandle = region::kDevicesMax;  // Below: graph memory, by card.
+constinit Pool pools[kPoolsMax];
+constinit std::atomic<int> pool_count{kFirstHandle};
+constinit std::atomic<bool> any_shrinking{false};
+constinit Lock making;
+
+// What the driver has reserved and what of it is in use. False: it cannot say.
+bool AskDriver(const Pool& pool, uint64_t handle, uint64_t& reserved, uint64_t& used) {
+  if (pool.graph) {
+    const CUdevice ordinal = OrdinalOf(pool.card);
+    void* const to_reserved = &reserved;
+    void* const to_used = &used;
+    return Cuda(Call::k_cuDeviceGetGraphMemAttribute,
+                ordinal,
+                kGraphMemReservedCurrent,
+                to_reserved) == kSuccess &&
+           Cuda(Call::k_cuDeviceGetGraphMemAttribute, ordinal, kGraphMemUsedCurrent, to_used) ==
+               kSuccess;
+  }
+  if (handle == 0) {
+    return false;
+  }
+  const auto raw = reinterpret_cast<CUmemoryPool>(handle);
+  void* const to_reserved = &reserved;
+  void* const to_used = &used;
+  return Cuda(Call::k_cuMemPoolGetAttribute, raw, kPoolReservedCurrent, to_reserved) == kSuccess &&
+         Cuda(Call::k_cuMemPoolGetAttribute, raw, kPoolUsedCurrent, to_used) == kSuccess;
+}
+
+struct Seen {
+  uint64_t changes;
+  uint64_t live;
+  uint64_t handle;
+};
+
+Seen Look(Pool& pool) {
+  Hold hold(pool.lock);
+  return {pool.changes, pool.live, pool.gone ? 0 : pool.handle.load(std::memory_order_relaxed)};
+}
+
+// Brings the charge to what is reserved. If another thread's call came between the driver's answer
+// and ours, asks again; after some turns the charge stays as it is, which is never too little.
+bool BringIntoLine(Pool& pool) {
+  for (int turn = 0; turn < 16; ++turn) {
+    const Seen seen = Look(pool);
+    uint64_t reserved = 0;
+    uint64_t used = 0;
+    if (!AskDriver(pool, seen.handle, reserved, used)) {
+      reserved = seen.live;
+    }
+    uint64_t before = 0;
+    uint64_t after = 0;
+    {
+      Hold hold(pool.lock);
+      if (pool.changes != seen.changes) {
+        continue;
+      }
+      before = pool.charged;
+      after = reserved + pool.pending;
+      pool.charged = after;
+      ++pool.changes;
+    }
+    if (after <= before) {
+      Return(pool.card, before - after);
+      return true;
+    }
+    if (TryCharge(pool.card, after - before)) {
+      return true;
+    }
+    ChargeAnyway(pool.card, after - before);
+    return false;
+  }
+  pool.shrinking.store(true, std::memory_order_relaxed);
+  any_shrinking.store(true, std::memory_order_release);
+  return true;
+}
+
+PoolIndex FindPool(CUmemoryPool handle) {
+  const auto wanted = reinterpret_cast<uint64_t>(handle);
+  const int count = pool_count.load(std::memory_order_acquire);
+  for (int i = kFirstHandle; i < count; ++i) {
+    if (pools[i].handle.load(std::memory_order_acquire) == wanted) {
+      return i;
+    }
+  }
+  return -1;
+}
+
+// A row that was never used, or whose pool and blocks are all gone.
+int FreeRow() {
+  const int count = pool_count.load(std::memory_order_relaxed);
+  for (int i = kFirstHandle; i < count; ++i) {
+    Hold hold(pools[i].lock);
+    if (pools[i].gone && pools[i].live == 0 && pools[i].charged == 0) {
+      return i;
+    }
+  }
+  return count < kPoolsMax ? count : -1;
+}
+
+}  // namespace
+
+PoolIndex PoolOf(CUmemoryPool handle, Card card) {
+  if (const PoolIndex known = FindPool(handle); known >= 0) {
+    return known;
+  }
+  Hold hold(making);
+  if (const PoolIndex known = FindPool(handle); known >= 0) {
+    return known;
+  }
+  const int row = FreeRow();
+  if (row < 0) {
+    return -1;
+  }
+  Pool& pool = pools[row];
+  pool.card = card;
+  pool.gone = false;
+  pool.charged = pool.pending = pool.live = 0;
+  pool.handle.store(reinterpret_cast<uint64_t>(handle), std::memory_order_release);
+  if (row == pool_count.load(std::memory_order_relaxed)) {
+    pool_count.store(row + 1, std::memory_order_release);
+  }
+  return row;
+}
+
+PoolIndex GraphPoolOf(Card card) {
+  pools[card].card = card;
+  pools[card].graph = true;
+  return card;
+}
+
+Card CardOfPool(PoolIndex pool) {
+  return pools[pool].card;
+}
+
+CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, uint64_t& charged) {
+  Pool& pool = pools[index];
+  charged = bytes;
+  if (!TryCharge(pool.card, bytes)) {
+    // Near the limit, what the pool already holds back counts.
+    uint64_t reserved = 0;
+    uint64_t used = 0;
+    const uint64_t slack =
+        AskDriver(pool, Look(pool).handle, reserved, used) && reserved > used ? reserved - used : 0;
+    charged = bytes > slack ? bytes - slack : 0;
+    if (const CUresult result = Charge(pool.card, charged); result != kSuccess) {
+      return result;
+    }
+  }
+  Hold hold(pool.lock);
+  pool.charged += charged;
+  pool.pending += charged;
+  ++pool.changes;
+  return kSuccess;
+}
+
+bool Settle(PoolIndex index, uint64_t charged, int64_t live) {
+  Pool& pool = pools[index];
+  {
+    Hold hold(pool.lock);
+    pool.pending -= charged;
+    pool.live += static_cast<uint64_t>(live);
+    ++pool.changes;
+  }
+  return BringIntoLine(pool);
+}
+
+void MarkShrinking(PoolIndex index, uint64_t live_bytes) {
+  Pool& pool = pools[index];
+  bool gone = false;
+  {
+    Hold hold(pool.lock);
+    pool.live -= live_bytes < pool.live ? live_bytes : pool.live;
+    ++pool.changes;
+    gone = pool.gone;
+  }
+  if (gone) {
+    BringIntoLine(pool);
+    return;
+  }
+  pool.shrinking.store(true, std::memory_order_relaxed);
+  any_shrinking.store(true, std::memory_order_release);
+}
+
+void ForgetHandle(CUmemoryPool handle) {
+  const PoolIndex index = FindPool(handle);
+  if (index < 0) {
+    return;
+  }
+  {
+    Hold hold(pools[index].lock);
+    pools[index].gone = true;
+    pools[index].handle.store(0, std::memory_order_release);
+    ++pools[index].changes;
+  }
+  BringIntoLine(pools[index]);
+}
+
+void SettlePools() {
+  if (!any_shrinking.load(std::memory_order_acquire)) {
+    return;
+  }
+  any_shrinking.store(false, std::memory_order_relaxed);
+  const int count = pool_count.load(std::memory_order_acquire);
+  bool again = false;
+  for (int i = 0; i < count; ++i) {
+    Pool& pool = pools[i];
+    if (!pool.shrinking.exchange(false, std::memory_order_relaxed)) {
+      continue;
+    }
+    BringIntoLine(pool);
+    // The stream may not have come to the free yet: look again next time until it has.
+    Hold hold(pool.lock);
+    if (pool.charged > pool.live + pool.pending) {
+      pool.shrinking.store(true, std::memory_order_relaxed);
+      again = true;
+    }
+  }
+  if (again) {
+    any_shrinking.store(true, std::memory_order_release);
+  }
+}
+
+void ForgetPools() {
+  for (Pool& pool : pools) {
+    pool.lock.Reset();
+    pool.handle.store(0, std::memory_order_relaxed);
+    pool.charged = pool.pending = pool.live = 0;
+    pool.gone = pool.graph = false;
+  }
+  pool_count.store(kFirstHandle, std::memory_order_relaxed);
+  any_shrinking.store(false, std::memory_order_relaxed);
+  making.Reset();
+}
+
+}  // namespace sluice::shim

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "shim/internal/abi.h"
+#include "shim/internal/process.h"
+
+// Memory that the driver holds back for reuse: stream-ordered pools, and each card's graph memory.
+// A pool is charged what it has reserved, which only the driver knows; so around each call that may
+// grow it the growth is charged first, and set right afterwards. Thread-safe.
+namespace sluice::shim {
+
+// An index of the pools known to this process; negative: none could be made.
+using PoolIndex = int;
+
+// The pool of that handle, made known on first sight. `card` is where it lies.
+PoolIndex PoolOf(CUmemoryPool handle, Card card);
+// The graph memory of a card.
+PoolIndex GraphPoolOf(Card card);
+Card CardOfPool(PoolIndex pool);
+
+// Charges what an allocation of `bytes` may make the pool grow, into `charged`.
+CUresult ChargeGrowth(PoolIndex pool, uint64_t bytes, uint64_t& charged);
+// After the driver's call: `charged` is replaced by what the pool now has reserved. `live` changes
+// what is counted when the driver cannot say. False: the pool grew beyond what the share may hold.
+bool Settle(PoolIndex pool, uint64_t charged, int64_t live);
+
+// A block was given back: the pool will shrink at some later point of the stream.
+void MarkShrinking(PoolIndex pool, uint64_t live_bytes);
+// The handle is about to go: its blocks are charged one by one from now on.
+void ForgetHandle(CUmemoryPool handle);
+
+// Sets right every pool that has shrunk since. Costs one load when there is none.
+void SettlePools();
+
+// In a forked child: there are none.
+void ForgetPools();
+
+}  // namespace sluice::shim

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stream-ordered memory: what a pool has reserved is what it costs, not the blocks in use.
+#include "shim/internal/handlers.h"
+#include "shim/internal/pools.h"
+
+namespace sluice::shim {
+namespace {
+
+// A capture only records the allocation; it is charged when the graph is instantiated.
+bool IsCapturing(CUstream stream) {
+  int status = 0;
+  return Cuda(Call::k_cuStreamIsCapturing, stream, &status) == kSuccess && status != 0;
+}
+
+// The pool grew past what the share may hold: gives the block back at once.
+CUresult Undo(CUdeviceptr pointer, CUmemoryPool pool, PoolIndex index, uint64_t bytes) {
+  Cuda(Call::k_cuMemFree_v2, pointer);
+  Cuda(Call::k_cuMemPoolTrimTo, pool, size_t{0});
+  MarkShrinking(index, bytes);
+  SettlePools();
+  return kOutOfMemory;
+}
+
+struct PoolRequest {
+  CUdeviceptr* out;
+  size_t bytes;
+  CUmemoryPool pool;
+  CUstream stream;
+};
+
+// `allocate` calls the driver.
+template <typename Allocate>
+CUresult AllocPooled(const PoolRequest& request, Card card, Allocate allocate) {
+  if (card == kNotShared) {
+    return allocate();
+  }
+  if (card == kForeign) {
+    return kOutOfMemory;
+  }
+  if (IsCapturing(request.stream)) {
+    // What could never fit is refused here, where the caller can still see why.
+    return request.bytes > region::Room(Policy(card)) ? kOutOfMemory : allocate();
+  }
+  const PoolIndex index = PoolOf(request.pool, card);
+  if (index < 0 || CardOfPool(index) == kNotShared) {
+    return index < 0 ? kOutOfMemory : allocate();
+  }
+  if (const CUresult result = ChargeFirstContext(card); result != kSuccess) {
+    return result;
+  }
+  uint64_t charged = 0;
+  if (const CUresult result = ChargeGrowth(index, request.bytes, charged); result != kSuccess) {
+    return result;
+  }
+  const CUresult result = allocate();
+  const bool fits =
+      Settle(index, charged, result == kSuccess ? static_cast<int64_t>(request.bytes) : 0);
+  if (result != kSuccess) {
+    return result;
+  }
+  if (!fits) {
+    return Undo(*request.out, request.pool, index, request.bytes);
+  }
+  Record({Kind::kPooled, *request.out}, {request.bytes, static_cast<uint64_t>(index), card});
+  return kSuccess;
+}
+
+}  // namespace
+
+CUresult AllocAsync(Call call, CUdeviceptr* out, size_t bytes, CUstream stream) {
+  const Card card = CurrentCard();
+  CUmemoryPool pool = nullptr;
+  if (card >= 0 && Cuda(Call::k_cuDeviceGetMemPool, &pool, OrdinalOf(card)) != kSuccess) {
+    return kNotSupported;
+  }
+  return AllocPooled(
+      {out, bytes, pool, stream}, card, [&] { return Cuda(call, out, bytes, stream); });
+}
+
+CUresult AllocFromPool(
+    Call call, CUdeviceptr* out, size_t bytes, CUmemoryPool pool, CUstream stream) {
+  return AllocPooled({out, bytes, pool, stream}, CurrentCard(), [&] {
+    return Cuda(call, out, bytes, pool, stream);
+  });
+}
+
+CUresult FreeAsync(Call call, CUdeviceptr pointer, CUstream stream) {
+  if (IsCapturing(stream)) {
+    return Cuda(call, pointer, stream);
+  }
+  const Freeing freeing(pointer);
+  return freeing.Finish(Cuda(call, pointer, stream));
+}
+
+CUresult CreatePool(Call call, CUmemoryPool* out, const PoolProperties* properties) {
+  const CUresult result = Cuda(call, out, properties);
+  if (result != kSuccess || !InShare()) {
+    return result;
+  }
+  // A pool in host memory is known, too, so that nothing of it is charged.
+  const Card card = properties->location.type == kLocationDevice
+                        ? CardOfOrdinal(properties->location.id)
+                        : kNotShared;
+  PoolOf(*out, card);
+  return result;
+}
+
+CUresult DestroyPool(Call call, CUmemoryPool pool) {
+  ForgetHandle(pool);
+  return Cuda(call, pool);
+}
+
+CUresult TrimPool(Call call, CUmemoryPool pool, size_t keep) {
+  const CUresult result = Cuda(call, pool, keep);
+  if (const Card card = CurrentCard(); card >= 0 && result == kSuccess) {
+    if (const PoolIndex index = PoolOf(pool, card); index >= 0) {
+      Settle(index, 0, 0);
+    }
+  }
+  return result;
+}
+
+void AfterSynchronize() {
+  SettlePools();
+}
+
+CUresult SynchronizeAll(Call call) {
+  const CUresult result = Cuda(call);
+  AfterSynchronize();
+  return result;
+}
+
+}  // namespace sluice::shim
