@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// One EventSource for the whole client. The browser resumes it by Last-Event-ID; when it gave up,
+// or the portal says `reset`, everything shown is listed again.
+import { useQueryClient, type QueryClient } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { dropDesktop, keys, storeDesktop } from './queries';
+import type * as T from './types';
+
+export type Link = 'connecting' | 'live' | 'lost';
+
+const retryFirstMs = 1000;
+const retryLongestMs = 15_000;
+
+// Writes what one event says into the cache. Exported for its test.
+export function apply(client: QueryClient, kind: string, data: unknown, me: string): void {
+  switch (kind) {
+    case 'desktop':
+      return storeDesktop(client, data as T.Desktop, me);
+    case 'usage': {
+      const { desktop_id, usage } = data as { desktop_id: string; usage: T.Usage | null };
+      const patch = (d: T.Desktop) => (d.id === desktop_id ? { ...d, usage } : d);
+      client.setQueryData<T.Desktop>(keys.desktop(desktop_id), (d) => d && patch(d));
+      for (const owner of ['mine', 'all'] as const) {
+        client.setQueryData<T.Desktop[]>(keys.desktops(owner), (items) => items?.map(patch));
+      }
+      return;
+    }
+    case 'gpu': {
+      const gpu = data as T.Gpu;
+      client.setQueryData<T.Gpu[]>(keys.gpus, (items) => {
+        if (!items) return items;
+        const known = items.some((g) => g.id === gpu.id);
+        return known ? items.map((g) => (g.id === gpu.id ? gpu : g)) : [...items, gpu];
+      });
+      return;
+    }
+    case 'user': {
+      const user = data as T.User;
+      client.setQueryData<T.User[]>(keys.users, (items) => {
+        if (!items) return items;
+        const known = items.some((u) => u.id === user.id);
+        return known ? items.map((u) => (u.id === user.id ? user : u)) : [...items, user];
+      });
+      if (user.id === me) void client.invalidateQueries({ queryKey: keys.me });
+      return;
+    }
+    case 'queue':
+      void client.invalidateQueries({ queryKey: keys.queue });
+      return;
+    case 'audit':
+      void client.invalidateQueries({ queryKey: keys.audit });
+      return;
+    case 'deleted': {
+      const gone = data as { kind: string; id: string };
+      if (gone.kind === 'desktop') return dropDesktop(client, gone.id);
+      if (gone.kind === 'user') {
+        client.setQueryData<T.User[]>(keys.users, (items) => items?.filter((u) => u.id !== gone.id));
+      }
+      if (gone.kind === 'gpu') void client.invalidateQueries({ queryKey: keys.gpus });
+      return;
+    }
+    case 'reset':
+      return relist(client);
+  }
+}
+
+function relist(client: QueryClient): void {
+  for (const key of ['desktops', 'desktop', 'gpus', 'queue', 'users', 'audit', 'offers']) {
+    void client.invalidateQueries({ queryKey: [key] });
+  }
+}
+
+const kinds = ['desktop', 'gpu', 'usage', 'queue', 'user', 'audit', 'deleted', 'reset'];
+
+// Keeps the cache true while somebody is signed in. `me` is their id.
+export function useEvents(me: string | null, role: T.Role | undefined): Link {
+  const client = useQueryClient();
+  const [link, setLink] = useState<Link>('connecting');
+  useEffect(() => {
+    if (me === null) return;
+    let source: EventSource | null = null;
+    let timer: number | undefined;
+    let waitMs = retryFirstMs;
+    let offersTimer: number | undefined;
+    const topics = ['desktops', 'gpus', 'queue'];
+    if (role === 'operator' || role === 'admin') topics.push('audit');
+    if (role === 'admin') topics.push('users');
+
+    // Offers follow desktops and cards, at most every two seconds.
+    const touchOffers = () => {
+      offersTimer ??= window.setTimeout(() => {
+        offersTimer = undefined;
+        void client.invalidateQueries({ queryKey: ['offers'] });
+      }, 2000);
+    };
+    const open = () => {
+      source = new EventSource(`/v1/events?topics=${topics.join(',')}`);
+      let fresh = true;
+      source.onopen = () => {
+        waitMs = retryFirstMs;
+        setLink('live');
+        // A resumed stream brings what was missed; a new one does not.
+        if (fresh) relist(client);
+        fresh = false;
+      };
+      source.onerror = () => {
+        setLink('lost');
+        if (source?.readyState !== EventSource.CLOSED) return;
+        void client.invalidateQueries({ queryKey: keys.me });
+        timer = window.setTimeout(open, waitMs);
+        waitMs = Math.min(waitMs * 2, retryLongestMs);
+      };
+      for (const kind of kinds) {
+        source.addEventListener(kind, (event: MessageEvent<string>) => {
+          apply(client, kind, JSON.parse(event.data), me);
+          if (kind === 'desktop' || kind === 'gpu' || kind === 'deleted') touchOffers();
+        });
+      }
+    };
+    open();
+    return () => {
+      window.clearTimeout(timer);
+      window.clearTimeout(offersTimer);
+      source?.close();
+    };
+  }, [client, me, role]);
+  return link;
+}

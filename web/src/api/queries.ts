@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the pages read and do. Lists are read once and then kept true by events (events.ts).
+import { queryOptions, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import type { QueryClient } from '@tanstack/react-query';
+import { ApiError, call, listAll, newKey, setCsrfToken } from './client';
+import type * as T from './types';
+
+export type Owner = 'mine' | 'all';
+
+export const keys = {
+  me: ['me'] as const,
+  templates: ['templates'] as const,
+  offers: (bytes: number) => ['offers', bytes] as const,
+  desktops: (owner: Owner) => ['desktops', owner] as const,
+  desktop: (id: string) => ['desktop', id] as const,
+  gpus: ['gpus'] as const,
+  queue: ['queue'] as const,
+  users: ['users'] as const,
+  tokens: ['tokens'] as const,
+  audit: ['audit'] as const,
+};
+
+export const meQuery = queryOptions({
+  queryKey: keys.me,
+  queryFn: async ({ signal }): Promise<T.Me | null> => {
+    try {
+      const me = await call<T.Me>('/v1/me', { signal });
+      setCsrfToken(me.csrf_token);
+      return me;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return null;
+      throw error;
+    }
+  },
+  staleTime: 60_000,
+});
+
+export function useMe(): T.Me | null {
+  return useQuery(meQuery).data ?? null;
+}
+
+export function useTemplates() {
+  return useQuery({
+    queryKey: keys.templates,
+    queryFn: ({ signal }) => listAll<T.Template>('/v1/templates', signal),
+    staleTime: 60_000,
+  });
+}
+
+export function useOffers(memoryBytes: number, enabled = true) {
+  return useQuery({
+    queryKey: keys.offers(memoryBytes),
+    queryFn: ({ signal }) =>
+      call<T.OfferList>(`/v1/offers?memory_bytes=${memoryBytes}`, { signal }),
+    placeholderData: (previous) => previous,
+    refetchInterval: 15_000,
+    enabled,
+  });
+}
+
+export function useDesktops(owner: Owner) {
+  return useQuery({
+    queryKey: keys.desktops(owner),
+    queryFn: ({ signal }) =>
+      listAll<T.Desktop>(owner === 'all' ? '/v1/desktops?owner=all' : '/v1/desktops', signal),
+  });
+}
+
+export function useDesktop(id: string) {
+  return useQuery({
+    queryKey: keys.desktop(id),
+    queryFn: ({ signal }) => call<T.Desktop>(`/v1/desktops/${id}`, { signal }),
+  });
+}
+
+export function useGpus() {
+  return useQuery({
+    queryKey: keys.gpus,
+    queryFn: ({ signal }) => listAll<T.Gpu>('/v1/gpus', signal),
+  });
+}
+
+export function useQueue() {
+  return useQuery({
+    queryKey: keys.queue,
+    queryFn: ({ signal }) => listAll<T.QueueItem>('/v1/queue', signal),
+  });
+}
+
+export function useUsers() {
+  return useQuery({
+    queryKey: keys.users,
+    queryFn: ({ signal }) => listAll<T.User>('/v1/users', signal),
+  });
+}
+
+export function useTokens() {
+  return useQuery({
+    queryKey: keys.tokens,
+    queryFn: ({ signal }) => listAll<T.Token>('/v1/me/tokens', signal),
+  });
+}
+
+// Puts a newer desktop into every list and page that shows it. An older one is dropped: answers
+// and events may cross.
+export function storeDesktop(client: QueryClient, desktop: T.Desktop, me: string | undefined) {
+  const newer = (old: T.Desktop | undefined) =>
+    old && old.resource_version > desktop.resource_version ? old : desktop;
+  client.setQueryData<T.Desktop>(keys.desktop(desktop.id), newer);
+  const upsert = (items: T.Desktop[] | undefined) => {
+    if (!items) return items;
+    const at = items.findIndex((d) => d.id === desktop.id);
+    if (at < 0) return [...items, desktop];
+    return items.map((d, i) => (i === at ? newer(d) : d));
+  };
+  client.setQueryData<T.Desktop[]>(keys.desktops('all'), upsert);
+  if (desktop.owner.id === me) client.setQueryData<T.Desktop[]>(keys.desktops('mine'), upsert);
+}
+
+export function dropDesktop(client: QueryClient, id: string) {
+  for (const owner of ['mine', 'all'] as const) {
+    client.setQueryData<T.Desktop[]>(keys.desktops(owner), (items) =>
+      items?.filter((d) => d.id !== id),
+    );
+  }
+  client.setQueryData(keys.desktop(id), undefined);
+  void client.invalidateQueries({ queryKey: keys.desktop(id) });
+}
+
+// A wish that holds whatever happened meanwhile ("stop", "delete"): said again on the newest
+// version when the one on the page was old.
+async function insist(desktop: T.Desktop, send: (version: number) => Promise<T.Desktop>) {
+  try {
+    return await send(desktop.resource_version);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.code !== 'stale_version') throw error;
+    const fresh = await call<T.Desktop>(`/v1/desktops/${desktop.id}`);
+    return await send(fresh.resource_version);
+  }
+}
+
+export const desktopActions = {
+  create: (body: T.DesktopCreate, key: string) =>
+    call<T.Desktop>('/v1/desktops', { method: 'POST', body, idempotencyKey: key }),
+  patch: (desktop: T.Desktop, body: T.DesktopPatch) =>
+    insist(desktop, (version) =>
+      call<T.Desktop>(`/v1/desktops/${desktop.id}`, { method: 'PATCH', body, version }),
+    ),
+  remove: (desktop: T.Desktop, keepHome: boolean) =>
+    insist(desktop, (version) =>
+      call<T.Desktop>(`/v1/desktops/${desktop.id}?keep_home=${keepHome}`, {
+        method: 'DELETE',
+        version,
+      }),
+    ),
+  restart: (desktop: T.Desktop) =>
+    call<T.Desktop>(`/v1/desktops/${desktop.id}/restart`, { method: 'POST' }),
+  extend: (desktop: T.Desktop, minutes: number) =>
+    call<T.Desktop>(`/v1/desktops/${desktop.id}/extensions`, {
+      method: 'POST',
+      body: { minutes },
+      idempotencyKey: newKey(),
+    }),
+  keepAlive: (desktop: T.Desktop) =>
+    call<T.Desktop>(`/v1/desktops/${desktop.id}/keep-alive`, { method: 'POST' }),
+  message: (desktop: T.Desktop, text: string) =>
+    call<T.Desktop>(`/v1/desktops/${desktop.id}/messages`, { method: 'POST', body: { text } }),
+  stopFor: (desktop: T.Desktop, reason: string) =>
+    call<T.Desktop>(`/v1/desktops/${desktop.id}/stop`, { method: 'POST', body: { reason } }),
+  ticket: (id: string, mode: 'control' | 'view', reason?: string) =>
+    call<T.Ticket>(`/v1/desktops/${id}/tickets`, { method: 'POST', body: { mode, reason } }),
+};
+
+// Runs an action on a desktop and stores what the portal answered.
+export function useDesktopAction<A extends unknown[]>(
+  action: (...args: A) => Promise<T.Desktop>,
+) {
+  const client = useQueryClient();
+  const me = useMe();
+  return useMutation({
+    mutationFn: (args: A) => action(...args),
+    onSuccess: (desktop) => {
+      if (desktop?.id) storeDesktop(client, desktop, me?.user.id);
+      void client.invalidateQueries({ queryKey: ['offers'] });
+    },
+  });
+}

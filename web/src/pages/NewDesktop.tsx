@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+// One page, no wizard: template, share, how long, what I get.
+import { Alert, Button, Checkbox, Select, Slider, Text, TextInput } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState, type FormEvent } from 'react';
+import { useNavigate, useSearchParams } from 'react-router';
+import { ApiError, newKey } from '../api/client';
+import {
+  desktopActions,
+  storeDesktop,
+  useDesktops,
+  useGpus,
+  useMe,
+  useOffers,
+  useTemplates,
+} from '../api/queries';
+import type { DesktopCreate, Gpu, Offer, OfferList, Template } from '../api/types';
+import { kGiB, lengthOfTime, memory } from '../format';
+import { useWords } from '../i18n';
+import { sentence } from '../i18n/sentences';
+import { modelWords } from '../parts/desktop';
+import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
+import { ErrorLine, explain, PageHead, Waiting } from '../parts/Say';
+import { CardBar } from '../parts/ShareBar';
+import { TemplatePicker, templateWords } from '../parts/Templates';
+import { freeName } from './names';
+
+const kRunFor = [0, 3600, 4 * 3600, 8 * 3600, 24 * 3600, 7 * 86_400];
+const kIdleStop = [0, 900, 1800, 3600, 2 * 3600, 8 * 3600];
+
+interface Wish {
+  template: Template;
+  // null: not touched, a free name is proposed.
+  name: string | null;
+  memoryBytes: number;
+  // '' is any.
+  model: string;
+  runForS: number;
+  idleStopS: number;
+  gpuKeepsAlive: boolean;
+  layout: string;
+}
+
+// The card that best fit would take: of those with room, the one with least left over.
+export function likelyCard(gpus: Gpu[], memoryBytes: number, model: string): Gpu | undefined {
+  return gpus
+    .filter((g) => g.mode === 'shared' && !g.stale && (model === '' || g.model === model))
+    .filter((g) => g.free_bytes >= memoryBytes)
+    .sort((a, b) => a.free_bytes - b.free_bytes || a.index - b.index)[0];
+}
+
+// The answer for the whole wish: the best of the models it may take.
+export function bestAnswer(offers: Offer[], model: string): Offer | undefined {
+  const rank = { 'starts now': 0, waits: 1, never: 2 };
+  return offers
+    .filter((o) => model === '' || o.gpu_model === model)
+    .sort((a, b) => rank[a.answer] - rank[b.answer])[0];
+}
+
+function AnswerWord({ offer }: { offer: Offer }) {
+  const words = useWords();
+  const look = { 'starts now': 'good', waits: 'warn', never: 'trouble' }[offer.answer];
+  const key = ({ 'starts now': 'offer.now', waits: 'offer.waits', never: 'offer.never' } as const)[
+    offer.answer
+  ];
+  return <span className={`state ${look}`}>{words.t(key)}</span>;
+}
+
+function Offers({ offers, onUse }: { offers: OfferList; onUse: (bytes: number) => void }) {
+  const words = useWords();
+  const { t, tn } = words;
+  return (
+    <div aria-live="polite">
+      {offers.items.map((o) => (
+        <div className="offer" key={o.gpu_model}>
+          <span>
+            <strong>{modelWords(o.gpu_model, o.simulated, words)}</strong>{' '}
+            <span className="quiet">× {o.cards}</span>
+          </span>
+          <AnswerWord offer={o} />
+          <Text size="sm" c="dimmed" style={{ gridColumn: '1 / -1' }}>
+            {o.answer === 'starts now'
+              ? tn('offer.fits', o.fits_now, { largest: memory(o.largest_now_bytes) })
+              : sentence(o.detail, words) ||
+                t('offer.largest', {
+                  now: memory(o.largest_now_bytes),
+                  ever: memory(o.largest_ever_bytes),
+                })}
+          </Text>
+          {o.answer !== 'starts now' && o.largest_now_bytes >= offers.share_min_bytes && (
+            <Button
+              variant="default"
+              size="compact-sm"
+              style={{ justifySelf: 'start' }}
+              onClick={() => onUse(o.largest_now_bytes)}
+            >
+              {t('offer.use_now', { size: memory(o.largest_now_bytes) })}
+            </Button>
+          )}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+// The share to ask for, cut to whole steps within the limits.
+export function toStep(bytes: number, offers: OfferList, largest: number): number {
+  const step = Math.max(1, offers.share_step_bytes);
+  const cut = Math.floor(bytes / step) * step;
+  return Math.max(offers.share_min_bytes, Math.min(cut, Math.floor(largest / step) * step));
+}
+
+function ShareSection(props: {
+  wish: Wish;
+  offers: OfferList | undefined;
+  gpus: Gpu[];
+  error: ApiError | null;
+  set: (part: Partial<Wish>) => void;
+}) {
+  const words = useWords();
+  const { t } = words;
+  const { wish, offers, error, set } = props;
+  if (!offers) return <Waiting />;
+  const largest = Math.max(
+    offers.share_min_bytes,
+    ...offers.items
+      .filter((o) => wish.model === '' || o.gpu_model === wish.model)
+      .map((o) => o.largest_ever_bytes),
+  );
+  const use = (bytes: number) => set({ memoryBytes: toStep(bytes, offers, largest) });
+  const refusal = error?.field('/gpu/memory_bytes') ?? null;
+  const alternative = error?.problem.alternatives?.find((a) => a.answer === 'starts now');
+  const models = offers.items.map((o) => ({ value: o.gpu_model, label: o.gpu_model }));
+  return (
+    <>
+      <div>
+        <div className="line">
+          <label id="share-label">{t('new.share')}</label>
+          <strong>{t('share.of_one', { limit: memory(wish.memoryBytes) })}</strong>
+        </div>
+        <Slider
+          thumbLabel={t('new.share')}
+          value={wish.memoryBytes}
+          onChange={(memoryBytes) => set({ memoryBytes })}
+          min={offers.share_min_bytes}
+          max={largest}
+          step={offers.share_step_bytes}
+          label={(bytes) => memory(bytes)}
+          thumbProps={{ 'aria-valuetext': memory(wish.memoryBytes) }}
+          mt="xs"
+        />
+        <div className="line quiet">
+          <span>{memory(offers.share_min_bytes)}</span>
+          <span>{memory(largest)}</span>
+        </div>
+        {refusal && (
+          <Alert color="red" role="alert" mt="xs" title={refusal}>
+            {alternative && (
+              <Button variant="default" size="compact-sm" onClick={() => use(alternative.memory_bytes)}>
+                {t('offer.use_instead', { size: memory(alternative.memory_bytes) })}
+              </Button>
+            )}
+          </Alert>
+        )}
+      </div>
+      {models.length > 1 && (
+        <Select
+          label={t('new.model')}
+          data={[{ value: '', label: t('new.any_model') }, ...models]}
+          value={wish.model}
+          onChange={(model) => set({ model: model ?? '' })}
+          error={error?.field('/gpu/model')}
+        />
+      )}
+      <Offers offers={offers} onUse={use} />
+    </>
+  );
+}
+
+function TimeSection({ wish, set }: { wish: Wish; set: (part: Partial<Wish>) => void }) {
+  const words = useWords();
+  const { t } = words;
+  const idle = [...new Set([...kIdleStop, wish.idleStopS])].sort((a, b) => a - b);
+  const choice = (seconds: number, zero: string) => ({
+    value: String(seconds),
+    label: seconds === 0 ? zero : lengthOfTime(seconds, words),
+  });
+  return (
+    <>
+      <div className="two">
+        <Select
+          label={t('new.run_for')}
+          data={kRunFor.map((s) => choice(s, t('new.no_end')))}
+          value={String(wish.runForS)}
+          onChange={(v) => set({ runForS: Number(v ?? 0) })}
+        />
+        <Select
+          label={t('new.idle')}
+          data={idle.map((s) => choice(s, t('new.idle_never')))}
+          value={String(wish.idleStopS)}
+          onChange={(v) => set({ idleStopS: Number(v ?? 0) })}
+        />
+      </div>
+      {wish.idleStopS > 0 && (
+        <Checkbox
+          label={t('new.gpu_keeps_alive')}
+          checked={wish.gpuKeepsAlive}
+          onChange={(e) => set({ gpuKeepsAlive: e.currentTarget.checked })}
+        />
+      )}
+      <Select
+        label={t('keyboard.layout')}
+        data={layoutOptions(words.language)}
+        value={wish.layout}
+        onChange={(v) => set({ layout: v ?? 'us' })}
+      />
+    </>
+  );
+}
+
+function Summary(props: { wish: Wish; name: string; offers: OfferList | undefined; gpus: Gpu[] }) {
+  const words = useWords();
+  const { t } = words;
+  const { wish, offers, gpus } = props;
+  const answer = offers && bestAnswer(offers.items, wish.model);
+  const card = likelyCard(gpus, wish.memoryBytes, wish.model);
+  return (
+    <>
+      <h2>{t('new.summary')}</h2>
+      {card && (
+        <>
+          <CardBar gpu={card} planned={{ memoryBytes: wish.memoryBytes, label: t('new.my_share') }} />
+          <Text size="sm" c="dimmed">
+            {t('new.on_card', {
+              card: `${modelWords(card.model, card.simulated, words)} ${card.index}`,
+              node: card.node,
+            })}
+          </Text>
+        </>
+      )}
+      <dl className="facts">
+        <dt>{t('new.template')}</dt>
+        <dd>{templateWords(wish.template, words).name}</dd>
+        <dt>{t('new.share')}</dt>
+        <dd>{memory(wish.memoryBytes)}</dd>
+        <dt>{t('new.run_for')}</dt>
+        <dd>{wish.runForS ? lengthOfTime(wish.runForS, words) : t('new.no_end')}</dd>
+        <dt>{t('new.idle')}</dt>
+        <dd>{wish.idleStopS ? lengthOfTime(wish.idleStopS, words) : t('new.idle_never')}</dd>
+        <dt>{t('new.home')}</dt>
+        <dd>{t('new.home_kept')}</dd>
+        <dt>{t('new.start')}</dt>
+        <dd>{answer ? <AnswerWord offer={answer} /> : '…'}</dd>
+      </dl>
+    </>
+  );
+}
+
+function toBody(wish: Wish, name: string): DesktopCreate {
+  return {
+    name,
+    template_id: wish.template.id,
+    kind: 'container',
+    gpu: { memory_bytes: wish.memoryBytes, ...(wish.model && { model: wish.model }) },
+    run_for_s: wish.runForS,
+    idle: { stop_after_s: wish.idleStopS, gpu_keeps_alive: wish.gpuKeepsAlive },
+    keyboard_layout: wish.layout,
+  };
+}
+
+function useCreate() {
+  const client = useQueryClient();
+  const me = useMe();
+  const navigate = useNavigate();
+  // One key per filled-in form: a second click on a slow network makes no second desktop.
+  const [attempt, setAttempt] = useState({ body: '', key: newKey() });
+  return useMutation({
+    mutationFn: (body: DesktopCreate) => {
+      const text = JSON.stringify(body);
+      const key = text === attempt.body ? attempt.key : newKey();
+      setAttempt({ body: text, key });
+      return desktopActions.create(body, key);
+    },
+    onSuccess: (desktop) => {
+      storeDesktop(client, desktop, me?.user.id);
+      void navigate(`/desktops/${desktop.id}`);
+    },
+    // The refusal is not to be replayed.
+    onError: () => setAttempt({ body: '', key: newKey() }),
+  });
+}
+
+function Form({ templates, first }: { templates: Template[]; first: Template }) {
+  const words = useWords();
+  const { t } = words;
+  const [wish, setWish] = useState<Wish>(() => ({
+    template: first,
+    name: null,
+    memoryBytes: first.default_memory_bytes || 8 * kGiB,
+    model: '',
+    runForS: 0,
+    idleStopS: first.default_idle_stop_s,
+    gpuKeepsAlive: true,
+    layout: layoutOfBrowser(navigator.language),
+  }));
+  const set = (part: Partial<Wish>) => setWish((old) => ({ ...old, ...part }));
+  const [asked] = useDebouncedValue(wish.memoryBytes, 150);
+  const offers = useOffers(asked);
+  const gpus = useGpus();
+  const mine = useDesktops('mine');
+  const create = useCreate();
+  const error = create.error instanceof ApiError ? create.error : null;
+  const proposed = freeName(
+    templateWords(wish.template, words).name,
+    mine.data?.map((d) => d.name) ?? [],
+  );
+  const name = wish.name ?? proposed;
+  const nameError = name.trim() === '' ? t('say.needed') : error?.field('/name');
+  const inField = ['/gpu/memory_bytes', '/gpu/model', '/name'].some((p) => error?.field(p));
+  const failure = create.error && !inField ? explain(create.error, words) : null;
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (name.trim() !== '') create.mutate(toBody(wish, name.trim()));
+  };
+  const choose = (template: Template) =>
+    set({
+      template,
+      memoryBytes: template.default_memory_bytes || wish.memoryBytes,
+      idleStopS: template.default_idle_stop_s,
+    });
+  return (
+    <form onSubmit={submit} className="form-columns">
+      <div className="gpu-cards">
+        <section className="panel section" aria-label={t('new.template')}>
+          <h2>{t('new.template')}</h2>
+          <TemplatePicker templates={templates} value={wish.template.id} onChange={choose} />
+          <TextInput
+            label={t('new.name')}
+            value={name}
+            onChange={(e) => set({ name: e.currentTarget.value })}
+            maxLength={200}
+            error={nameError}
+          />
+        </section>
+        <section className="panel section" aria-label={t('new.share')}>
+          <h2>{t('new.share_title')}</h2>
+          <ShareSection wish={wish} offers={offers.data} gpus={gpus.data ?? []} error={error} set={set} />
+        </section>
+        <section className="panel section" aria-label={t('new.time_title')}>
+          <h2>{t('new.time_title')}</h2>
+          <TimeSection wish={wish} set={set} />
+        </section>
+      </div>
+      <section className="panel section sticky" aria-label={t('new.summary')}>
+        <Summary wish={wish} name={name} offers={offers.data} gpus={gpus.data ?? []} />
+        {failure && (
+          <Alert color="red" role="alert" title={failure.title}>
+            {failure.detail}
+          </Alert>
+        )}
+        <Button type="submit" loading={create.isPending} disabled={!wish.template.available}>
+          {t('new.go')}
+        </Button>
+      </section>
+    </form>
+  );
+}
+
+export default function NewDesktop() {
+  const { t } = useWords();
+  const templates = useTemplates();
+  const [params] = useSearchParams();
+  if (templates.isPending) return <Waiting />;
+  if (templates.isError) {
+    return <ErrorLine error={templates.error} retry={() => void templates.refetch()} />;
+  }
+  const wanted = params.get('template');
+  const first =
+    templates.data.find((x) => x.id === wanted) ??
+    templates.data.find((x) => x.available) ??
+    templates.data[0];
+  return (
+    <>
+      <PageHead title={t('desktops.new')} />
+      {first ? <Form templates={templates.data} first={first} /> : <Text>{t('new.no_templates')}</Text>}
+    </>
+  );
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a desktop's state means to its user: its word, its picture, its main act.
+import { Text } from '@mantine/core';
+import type { ComponentType, ReactNode } from 'react';
+import type { Desktop, DesktopState } from '../api/types';
+import { clock, fullTime, until } from '../format';
+import { useWords, type Words } from '../i18n';
+import { sentence } from '../i18n/sentences';
+import {
+  IconAlertTriangle,
+  IconCheck,
+  IconClock,
+  IconHourglass,
+  IconPlayerStop,
+  IconRefreshDot,
+} from './icons';
+import { useNow } from './now';
+
+export type MainAct = 'open' | 'watch' | 'leave_queue' | 'start' | 'retry' | 'none';
+type Tone = 'good' | 'warn' | 'trouble' | 'quiet' | 'plain';
+
+interface Look {
+  tone: Tone;
+  icon: ComponentType<{ size?: number }>;
+  act: MainAct;
+  // The desktop's program tree is there to be opened.
+  live: boolean;
+  // Shows the reason as a line of its own.
+  says: boolean;
+}
+
+export const looks: Record<DesktopState, Look> = {
+  queued: { tone: 'warn', icon: IconHourglass, act: 'leave_queue', live: false, says: true },
+  reserved: { tone: 'plain', icon: IconRefreshDot, act: 'watch', live: false, says: true },
+  provisioning: { tone: 'plain', icon: IconRefreshDot, act: 'watch', live: false, says: true },
+  starting: { tone: 'plain', icon: IconRefreshDot, act: 'watch', live: false, says: true },
+  ready: { tone: 'good', icon: IconCheck, act: 'open', live: true, says: false },
+  connected: { tone: 'good', icon: IconCheck, act: 'open', live: true, says: false },
+  idle_warned: { tone: 'warn', icon: IconClock, act: 'open', live: true, says: true },
+  suspending: { tone: 'plain', icon: IconRefreshDot, act: 'none', live: false, says: true },
+  suspended: { tone: 'quiet', icon: IconPlayerStop, act: 'start', live: false, says: true },
+  stopping: { tone: 'plain', icon: IconRefreshDot, act: 'none', live: false, says: true },
+  stopped: { tone: 'quiet', icon: IconPlayerStop, act: 'start', live: false, says: true },
+  failed: { tone: 'trouble', icon: IconAlertTriangle, act: 'retry', live: false, says: true },
+  deleting: { tone: 'plain', icon: IconRefreshDot, act: 'none', live: false, says: true },
+};
+
+export const isLive = (desktop: Desktop): boolean => looks[desktop.state].live;
+
+export function StateWord({ state }: { state: DesktopState }) {
+  const { t } = useWords();
+  const { icon: Icon, tone } = looks[state];
+  return (
+    <span className={`state ${tone}`}>
+      <Icon size={16} />
+      {t(`state.${state}`)}
+    </span>
+  );
+}
+
+// A card's model, with the word for a simulated one where the name does not say it.
+export function modelWords(model: string, simulated: boolean, { t }: Words): string {
+  const said = model.toLowerCase().includes(t('simulated.word'));
+  return simulated && !said ? `${model} · ${t('simulated.word')}` : model;
+}
+
+// One sentence: why it is as it is, with its figures.
+export function ReasonLine({ desktop }: { desktop: Desktop }) {
+  const words = useWords();
+  const look = looks[desktop.state];
+  if (!look.says || desktop.reason === '') return null;
+  const Icon = look.icon;
+  return (
+    <div className={`reason ${look.tone}`} role={look.tone === 'trouble' ? 'alert' : undefined}>
+      <Icon size={16} />
+      <span>{sentence(desktop.queue?.reason || desktop.reason, words)}</span>
+    </div>
+  );
+}
+
+// "stops 18:00 (20 min) · kept alive by the GPU, 62 %".
+export function StopsLine({ desktop }: { desktop: Desktop }) {
+  const { t, language } = useWords();
+  const now = useNow(15_000);
+  const parts: ReactNode[] = [];
+  if (desktop.stops_at) {
+    parts.push(
+      <span key="at" title={fullTime(desktop.stops_at, language)}>
+        {t(desktop.stops_because === 'idle' ? 'stops.at_idle' : 'stops.at', {
+          time: clock(desktop.stops_at, language),
+          left: until(desktop.stops_at, language, now),
+        })}
+      </span>,
+    );
+  } else {
+    parts.push(<span key="never">{t('stops.never')}</span>);
+  }
+  const used = desktop.usage?.utilization_percent ?? 0;
+  if (desktop.idle.gpu_keeps_alive && desktop.idle.stop_after_s > 0 && used > 0) {
+    parts.push(<span key="gpu"> · {t('stops.gpu', { percent: used })}</span>);
+  }
+  return (
+    <Text size="sm" c="dimmed">
+      {parts}
+    </Text>
+  );
+}
+
+export function QueueLine({ desktop }: { desktop: Desktop }) {
+  const { t, language } = useWords();
+  const now = useNow(15_000);
+  const { queue } = desktop;
+  if (!queue) return null;
+  return (
+    <div className="line">
+      <strong>{t('queue.position', { n: queue.position, of: queue.waiting })}</strong>
+      <span className="quiet">
+        {queue.next_likely_at
+          ? t('queue.likely', {
+              time: clock(queue.next_likely_at, language),
+              left: until(queue.next_likely_at, language, now),
+            })
+          : t('queue.unknown')}
+      </span>
+    </div>
+  );
+}
