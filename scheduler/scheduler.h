@@ -42,6 +42,9 @@ using Decision = std::variant<Placed, WaitFor, Never>;
 
 // Best fit on memory: the admitted card with the least free memory that still suffices; ties by
 // fewer shares, then by id. Several cards: the same rule, one after the other, on one node.
+// A guarantee must fit the card's compute too. A whole card is one without any share; it is given
+// with all its memory and compute, and `memory` is then the least that it must have. A card that is
+// out of service takes nothing, but as it may come back, a request is not Never because of it.
 Decision Decide(const Snapshot& snapshot, const ClaimRequest& request);
 
 // A claim in the queue, as the queue's order sees it.
@@ -75,7 +78,8 @@ struct Ending {
 };
 
 // The earliest time at which `request` would fit if every holder ended when due and nobody else
-// came, or nullopt if that is not known.
+// came, or nullopt if that is not known, or if it fits now. Holders that are overdue give a time
+// that has passed. Requires: no claim is named twice in `endings`.
 std::optional<TimePoint> NextLikely(const Snapshot& snapshot,
                                     const ClaimRequest& request,
                                     std::span<const Ending> endings);

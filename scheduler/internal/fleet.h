@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/units.h"
+#include "model/claim.h"
+#include "model/gpu.h"
+
+// The arithmetic of fitting, without words. All values are immutable but Card.
+namespace sluice::scheduler::internal {
+
+// A card with what is held of it.
+struct Card {
+  const Gpu* gpu = nullptr;
+  Bytes memory_held;
+  ComputeMillis compute_held;
+  size_t shares = 0;
+  bool open = false;  // In service for shares.
+  bool kept = false;  // For the head of the queue: nobody else is placed here.
+};
+
+// What a new share could get: never negative, and 0 when the card is not open.
+Bytes MemoryFree(const Card& card);
+ComputeMillis ComputeFree(const Card& card);
+
+std::vector<Card> ToCards(std::span<const Gpu> gpus);
+
+// Whether vendor, model and `only` of the request admit the card.
+bool Admits(const ClaimRequest& request, const Gpu& gpu);
+
+// Whether one of the request's parts fits the card now.
+bool FitsNow(const ClaimRequest& request, const Card& card);
+// The same if the card were empty and in service: a card that is out of service may come back.
+bool FitsEmpty(const ClaimRequest& request, const Gpu& gpu);
+
+// What the request takes of the card.
+Allocation AllocationOn(const ClaimRequest& request, const Gpu& gpu);
+void Take(Card& card, const Allocation& allocation);
+// Gives back what a share holds.
+void GiveBack(Card& card, const Share& share);
+
+// Indices into `cards` of the best fit, or nothing. See Decide.
+std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
+                                           const ClaimRequest& request);
+
+// Indices of the cards that the request would fit soonest by memory: those with the least memory
+// missing together, on one machine. Empty when none is in service.
+std::vector<size_t> Soonest(std::span<const Card> cards, const ClaimRequest& request);
+
+// The most that `count` cards of one machine all have, of the values given per card.
+struct OnNode {
+  NodeId node;
+  Bytes memory;
+};
+Bytes LargestTogether(std::vector<OnNode> cards, int count);
+
+}  // namespace sluice::scheduler::internal

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdlib>
+#include <gtest/gtest.h>
+#include <map>
+#include <set>
+
+#include "base/random.h"
+#include "scheduler/fleet_for_tests.h"
+#include "scheduler/scheduler.h"
+
+// Random fleets and requests against what must always hold, with an oracle that counts afresh. A
+// failure names its seed; SLUICE_SEED=seed runs it alone.
+namespace sluice::scheduler {
+namespace {
+
+constexpr uint64_t kSeeds = 3'000;
+
+class Dice {
+ public:
+  explicit Dice(uint64_t seed) : random_(seed) {}
+  // 0 to `sides` - 1.
+  int Roll(int sides) { return static_cast<int>(random_.Next() % static_cast<uint64_t>(sides)); }
+  bool OneIn(int sides) { return Roll(sides) == 0; }
+
+ private:
+  SeededRandom random_;
+};
+
+template <typename F>
+void ForEverySeed(F&& check) {
+  const char* given = std::getenv("SLUICE_SEED");
+  const uint64_t first = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
+  const uint64_t last = given != nullptr ? first : kSeeds;
+  for (uint64_t seed = first; seed <= last && !testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("SLUICE_SEED=" + std::to_string(seed));
+    Dice dice(seed);
+    check(dice);
+  }
+}
+
+Gpu SomeCard(Dice& dice, int number) {
+  static constexpr int kSizesGib[] = {8, 16, 24, 24, 80};
+  Gpu gpu = Card("g" + std::to_string(number), GiB(kSizesGib[dice.Roll(5)]));
+  gpu.node = NodeId("n" + std::to_string(dice.Roll(3)));
+  if (dice.OneIn(3)) gpu.model = "NVIDIA L4";
+  if (dice.OneIn(8)) gpu.health = GpuHealth::kStale;
+  if (dice.OneIn(10)) gpu.mode = GpuMode::kCordoned;
+  for (int i = dice.Roll(5); i > 0; --i) {
+    const Bytes memory = MiB(256 * (1 + dice.Roll(40)));
+    if (MemoryHeld(gpu) + memory > gpu.memory) break;
+    const std::string claim = gpu.id.text() + "." + std::to_string(i);
+    gpu.shares.push_back(
+        {ClaimId(claim), memory, ComputeMillis(50 * dice.Roll(4)), ComputeMillis(0)});
+  }
+  return gpu;
+}
+
+Snapshot SomeFleet(Dice& dice) {
+  Snapshot snapshot;
+  for (int i = dice.Roll(7); i > 0; --i) snapshot.gpus.push_back(SomeCard(dice, i));
+  return snapshot;
+}
+
+ClaimRequest SomeRequest(Dice& dice) {
+  ClaimRequest request = Ask(MiB(256 * (1 + dice.Roll(120))));
+  if (dice.OneIn(4)) request.count = 1 + dice.Roll(3);
+  if (dice.OneIn(4)) request.guarantee = ComputeMillis(100 * dice.Roll(10));
+  if (dice.OneIn(6)) request.whole = true;
+  if (dice.OneIn(5)) request.gpu_model = "NVIDIA L4";
+  if (dice.OneIn(6)) request.only = {GpuId("g1"), GpuId("g2"), GpuId("g3")};
+  request.priority = dice.Roll(3);
+  return request;
+}
+
+Snapshot Emptied(Snapshot snapshot) {
+  for (Gpu& gpu : snapshot.gpus) {
+    gpu.shares.clear();
+    gpu.mode = GpuMode::kShared;
+    gpu.health = GpuHealth::kHealthy;
+  }
+  return snapshot;
+}
+
+// The oracle: one part of the request on one card, counted from the card's row.
+bool OneFits(const Gpu& gpu, const ClaimRequest& request) {
+  if (!OpenToShares(gpu)) return false;
+  if (!request.gpu_model.empty() && gpu.model != request.gpu_model) return false;
+  if (!request.only.empty() && std::ranges::count(request.only, gpu.id) == 0) return false;
+  if (request.whole) return gpu.shares.empty() && gpu.memory >= request.memory;
+  int64_t guaranteed = request.guarantee.value();
+  for (const Share& share : gpu.shares) guaranteed += share.guarantee.value();
+  return MemoryHeld(gpu) + request.memory <= gpu.memory && guaranteed <= 1000;
+}
+
+bool Fits(const Snapshot& snapshot, const ClaimRequest& request) {
+  std::map<NodeId, int> fitting;
+  for (const Gpu& gpu : snapshot.gpus) {
+    if (OneFits(gpu, request) && ++fitting[gpu.node] == request.count) return true;
+  }
+  return false;
+}
+
+const Gpu& CardOf(const Snapshot& snapshot, const GpuId& id) {
+  return *std::ranges::find(snapshot.gpus, id, &Gpu::id);
+}
+
+// Writes a placement into the rows, as control does.
+void Apply(Snapshot& snapshot, const ClaimId& claim, const Placed& placed) {
+  for (const Allocation& allocation : placed.allocations) {
+    std::ranges::find(snapshot.gpus, allocation.gpu, &Gpu::id)
+        ->shares.push_back({claim, allocation.memory, allocation.guarantee, allocation.cap});
+  }
+}
+
+void ExpectSound(const Snapshot& snapshot, const ClaimRequest& request, const Placed& placed) {
+  ASSERT_EQ(placed.allocations.size(), static_cast<size_t>(request.count));
+  std::set<GpuId> cards;
+  std::set<NodeId> nodes;
+  for (const Allocation& allocation : placed.allocations) {
+    const Gpu& gpu = CardOf(snapshot, allocation.gpu);
+    EXPECT_TRUE(cards.insert(gpu.id).second) << "one card twice";
+    nodes.insert(gpu.node);
+    EXPECT_TRUE(OneFits(gpu, request)) << gpu.id.text();
+    EXPECT_EQ(allocation.memory, request.whole ? gpu.memory : request.memory);
+  }
+  EXPECT_EQ(nodes.size(), 1u) << "cards of several machines";
+}
+
+TEST(DecideProperty, AnswersAsCountingDoes) {
+  ForEverySeed([](Dice& dice) {
+    const Snapshot fleet = SomeFleet(dice);
+    const ClaimRequest request = SomeRequest(dice);
+    const Decision decision = Decide(fleet, request);
+    EXPECT_EQ(std::holds_alternative<Placed>(decision), Fits(fleet, request));
+    EXPECT_EQ(std::holds_alternative<Never>(decision), !Fits(Emptied(fleet), request));
+    if (const auto* placed = std::get_if<Placed>(&decision)) ExpectSound(fleet, request, *placed);
+  });
+}
+
+TEST(DecideProperty, LeavesTheLeastRoomOnTheFirstCard) {
+  ForEverySeed([](Dice& dice) {
+    const Snapshot fleet = SomeFleet(dice);
+    ClaimRequest request = SomeRequest(dice);
+    request.count = 1;
+    const Decision decision = Decide(fleet, request);
+    const auto* placed = std::get_if<Placed>(&decision);
+    if (placed == nullptr) return;
+    const Bytes free = MemoryFree(CardOf(fleet, placed->allocations[0].gpu));
+    for (const Gpu& gpu : fleet.gpus) {
+      if (!OneFits(gpu, request)) continue;
+      EXPECT_LE(free, MemoryFree(gpu));
+    }
+  });
+}
+
+TEST(DecideProperty, DoesNotDependOnTheOrderOfTheCards) {
+  ForEverySeed([](Dice& dice) {
+    Snapshot fleet = SomeFleet(dice);
+    const ClaimRequest request = SomeRequest(dice);
+    const std::string said = Say(Decide(fleet, request));
+    std::ranges::reverse(fleet.gpus);
+    EXPECT_EQ(Say(Decide(fleet, request)), said);
+  });
+}
+
+TEST(DecideProperty, NamesAsPossibleExactlyWhatTheEmptyFleetGives) {
+  ForEverySeed([](Dice& dice) {
+    const Snapshot fleet = SomeFleet(dice);
+    ClaimRequest request = SomeRequest(dice);
+    const Decision decision = Decide(fleet, request);
+    const auto* never = std::get_if<Never>(&decision);
+    if (never == nullptr || never->largest_possible == Bytes(0)) return;
+    request.memory = never->largest_possible;
+    EXPECT_TRUE(Fits(Emptied(fleet), request));
+    request.memory += Bytes(1);
+    EXPECT_FALSE(Fits(Emptied(fleet), request));
+  });
+}
+
+TEST(DecideProperty, AlwaysSaysWhyInOneLineWithTheNeed) {
+  ForEverySeed([](Dice& dice) {
+    const Decision decision = Decide(SomeFleet(dice), SomeRequest(dice));
+    if (std::holds_alternative<Placed>(decision)) return;
+    const std::string said = Say(decision);
+    EXPECT_EQ(said.find('\n'), std::string::npos);
+    EXPECT_EQ(said.find("  "), std::string::npos) << said;
+    EXPECT_TRUE(said.find("needs ") != std::string::npos || said.find("here") != std::string::npos)
+        << said;
+  });
+}
+
+std::vector<Waiting> SomeQueue(Dice& dice) {
+  std::vector<Waiting> waiting;
+  for (int i = dice.Roll(8); i > 0; --i) {
+    waiting.push_back(
+        {ClaimId("c" + std::to_string(i)), SomeRequest(dice), TimePoint(Duration(dice.Roll(4)))});
+  }
+  return waiting;
+}
+
+TEST(WalkQueueProperty, NeverPromisesACardTwice) {
+  ForEverySeed([](Dice& dice) {
+    const Snapshot fleet = SomeFleet(dice);
+    const std::vector<Waiting> waiting = SomeQueue(dice);
+    Snapshot after = fleet;
+    const std::vector<QueueAnswer> answers = WalkQueue(fleet, waiting);
+    ASSERT_EQ(answers.size(), waiting.size());
+    const std::vector<ClaimId> order = QueueOrder(waiting);
+    int position = 0;
+    for (size_t i = 0; i < answers.size(); ++i) {
+      EXPECT_EQ(answers[i].id, order[i]);
+      const auto& request = std::ranges::find(waiting, answers[i].id, &Waiting::id)->request;
+      const auto* placed = std::get_if<Placed>(&answers[i].decision);
+      if (placed != nullptr) {
+        ExpectSound(after, request, *placed);
+        Apply(after, answers[i].id, *placed);
+      }
+      const bool never = std::holds_alternative<Never>(answers[i].decision);
+      EXPECT_EQ(never, !Fits(Emptied(fleet), request));
+      EXPECT_EQ(answers[i].position, placed != nullptr || never ? 0 : ++position);
+    }
+  });
+}
+
+TEST(WalkQueueProperty, MakesTheHeadNeverWaitLongerForWhoComesLater) {
+  ForEverySeed([](Dice& dice) {
+    const Snapshot fleet = SomeFleet(dice);
+    const ClaimRequest head = SomeRequest(dice);
+    std::vector<Waiting> waiting = SomeQueue(dice);
+    for (Waiting& later : waiting) later.request.priority = head.priority - 1;
+    waiting.push_back({ClaimId("head"), head, TimePoint()});
+    Snapshot after = fleet;
+    for (const QueueAnswer& answer : WalkQueue(fleet, waiting)) {
+      const auto* placed = std::get_if<Placed>(&answer.decision);
+      if (placed != nullptr) Apply(after, answer.id, *placed);
+    }
+    // When everybody who holds something now ends, and those just placed stay, the head must fit.
+    for (Gpu& gpu : after.gpus) {
+      std::erase_if(gpu.shares, [](const Share& share) { return share.claim.text()[0] == 'g'; });
+    }
+    Snapshot in_service = fleet;
+    for (Gpu& gpu : in_service.gpus) gpu.shares.clear();
+    if (!Fits(in_service, head)) return;  // Waits for a card to come back.
+    const auto placed_now = std::ranges::any_of(after.gpus, [](const Gpu& gpu) {
+      return std::ranges::any_of(gpu.shares,
+                                 [](const Share& share) { return share.claim.text() == "head"; });
+    });
+    EXPECT_TRUE(placed_now || Fits(after, head));
+  });
+}
+
+// A stream of small claims that each fill what is free, and one large one among them.
+TEST(WalkQueueProperty, StarvesNoLargeClaimInAStreamOfSmallOnes) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Dice dice(seed);
+    Snapshot fleet{{Card("a", 24_GiB), Card("b", 24_GiB)}};
+    std::vector<Waiting> waiting = {{ClaimId("large"), Ask(20_GiB), TimePoint(Duration(30))}};
+    bool placed = false;
+    int step = 0;
+    for (; step < 400 && !placed; ++step) {
+      waiting.push_back({ClaimId("s" + std::to_string(step)),
+                         Ask(GiB(1 + dice.Roll(6))),
+                         TimePoint(Duration(step))});
+      for (const QueueAnswer& answer : WalkQueue(fleet, waiting)) {
+        const auto* now = std::get_if<Placed>(&answer.decision);
+        if (now == nullptr) continue;
+        Apply(fleet, answer.id, *now);
+        std::erase_if(waiting, [&](const Waiting& one) { return one.id == answer.id; });
+        placed = placed || answer.id.text() == "large";
+      }
+      // Holders end in a random order, fewer than come.
+      Gpu& gpu = fleet.gpus[static_cast<size_t>(dice.Roll(2))];
+      if (!gpu.shares.empty() && !dice.OneIn(4)) {
+        gpu.shares.erase(gpu.shares.begin() + dice.Roll(static_cast<int>(gpu.shares.size())));
+      }
+    }
+    EXPECT_TRUE(placed) << "after " << step << " steps";
+  }
+}
+
+TEST(NextLikelyProperty, IsTheFirstMomentAtWhichCountingFits) {
+  ForEverySeed([](Dice& dice) {
+    Snapshot fleet = SomeFleet(dice);
+    const ClaimRequest request = SomeRequest(dice);
+    std::vector<Ending> endings;
+    for (const Gpu& gpu : fleet.gpus) {
+      for (const Share& share : gpu.shares) {
+        endings.push_back({share.claim, TimePoint(Duration(dice.Roll(6)))});
+      }
+    }
+    const auto likely = NextLikely(fleet, request, endings);
+    std::optional<TimePoint> expected;
+    if (Fits(fleet, request)) {
+      EXPECT_EQ(likely, std::nullopt);
+      return;
+    }
+    for (int ms = 1; ms < 6 && !expected; ++ms) {
+      for (const Ending& ending : endings) {
+        if (ending.ends_at != TimePoint(Duration(ms))) continue;
+        for (Gpu& gpu : fleet.gpus) {
+          std::erase_if(gpu.shares, [&](const Share& s) { return s.claim == ending.claim; });
+        }
+      }
+      if (Fits(fleet, request)) expected = TimePoint(Duration(ms));
+    }
+    EXPECT_EQ(likely, expected);
+  });
+}
+
+}  // namespace
+}  // namespace sluice::scheduler
