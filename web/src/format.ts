@@ -50,8 +50,11 @@ export function roughly(ms: number, language: Language): string {
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} ${min}`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 24) return minutes % 60 === 0 ? `${hours} ${h}` : `${hours} ${h} ${minutes % 60} ${min}`;
-  return hours % 24 === 0 ? `${hours / 24} ${d}` : `${Math.floor(hours / 24)} ${d} ${hours % 24} ${h}`;
+  if (hours < 24)
+    return minutes % 60 === 0 ? `${hours} ${h}` : `${hours} ${h} ${minutes % 60} ${min}`;
+  return hours % 24 === 0
+    ? `${hours / 24} ${d}`
+    : `${Math.floor(hours / 24)} ${d} ${hours % 24} ${h}`;
 }
 
 export const until = (time: string, language: Language, now: number = Date.now()): string =>

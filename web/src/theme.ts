@@ -19,9 +19,16 @@ export const theme = createTheme({
   components: {
     // Scroll locking writes a style element.
     Modal: Modal.extend({ defaultProps: { lockScroll: false, centered: true } }),
-    Tooltip: { defaultProps: { transitionProps: { duration: 100 }, events: { hover: true, focus: true, touch: true } } },
+    Tooltip: {
+      defaultProps: {
+        transitionProps: { duration: 100 },
+        events: { hover: true, focus: true, touch: true },
+      },
+    },
     Badge: { defaultProps: { tt: 'none', fw: 500 } },
     Menu: { defaultProps: { transitionProps: { duration: 100 } } },
-    Select: { defaultProps: { allowDeselect: false, comboboxProps: { transitionProps: { duration: 0 } } } },
+    Select: {
+      defaultProps: { allowDeselect: false, comboboxProps: { transitionProps: { duration: 0 } } },
+    },
   },
 });

@@ -54,7 +54,9 @@ export function apply(client: QueryClient, kind: string, data: unknown, me: stri
       const gone = data as { kind: string; id: string };
       if (gone.kind === 'desktop') return dropDesktop(client, gone.id);
       if (gone.kind === 'user') {
-        client.setQueryData<T.User[]>(keys.users, (items) => items?.filter((u) => u.id !== gone.id));
+        client.setQueryData<T.User[]>(keys.users, (items) =>
+          items?.filter((u) => u.id !== gone.id),
+        );
       }
       if (gone.kind === 'gpu') void client.invalidateQueries({ queryKey: keys.gpus });
       return;

@@ -172,9 +172,7 @@ export const desktopActions = {
 };
 
 // Runs an action on a desktop and stores what the portal answered.
-export function useDesktopAction<A extends unknown[]>(
-  action: (...args: A) => Promise<T.Desktop>,
-) {
+export function useDesktopAction<A extends unknown[]>(action: (...args: A) => Promise<T.Desktop>) {
   const client = useQueryClient();
   const me = useMe();
   return useMutation({

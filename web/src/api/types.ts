@@ -33,7 +33,10 @@ export type Integrity = Schemas['Integrity'];
 // What this client reads of a problem document; `code` is open, for a newer server and for the
 // client's own "unreachable".
 export type Problem = Pick<Schemas['Problem'], 'title' | 'status' | 'detail' | 'errors'> &
-  Pick<Schemas['Problem'], 'retry_after_s' | 'alternatives'> & { code: string; request_id?: string };
+  Pick<Schemas['Problem'], 'retry_after_s' | 'alternatives'> & {
+    code: string;
+    request_id?: string;
+  };
 
 export interface Page<T> {
   items: T[];

@@ -103,9 +103,7 @@ export default function Desktops() {
   const gpus = useGpus();
   const mine = desktops.data ?? [];
   const quota = me?.user.quota;
-  const held = mine
-    .filter((d) => d.allocation)
-    .reduce((sum, d) => sum + d.gpu.memory_bytes, 0);
+  const held = mine.filter((d) => d.allocation).reduce((sum, d) => sum + d.gpu.memory_bytes, 0);
   return (
     <>
       <PageHead title={t('nav.desktops')}>

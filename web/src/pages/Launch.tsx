@@ -143,14 +143,22 @@ function Facts({ desktop }: { desktop: Desktop }) {
     [t('launch.created'), fullTime(desktop.created_at, language)],
     [
       t('new.idle'),
-      desktop.idle.stop_after_s ? lengthOfTime(desktop.idle.stop_after_s, words) : t('new.idle_never'),
+      desktop.idle.stop_after_s
+        ? lengthOfTime(desktop.idle.stop_after_s, words)
+        : t('new.idle_never'),
     ],
-    [t('new.run_for'), desktop.run_for_s ? lengthOfTime(desktop.run_for_s, words) : t('new.no_end')],
+    [
+      t('new.run_for'),
+      desktop.run_for_s ? lengthOfTime(desktop.run_for_s, words) : t('new.no_end'),
+    ],
   ];
   if (desktop.limits_in_force) facts.push([t('launch.limits'), desktop.limits_in_force]);
   return (
     <dl className="facts">
-      {facts.map(([term, value]) => [<dt key={term}>{term}</dt>, <dd key={`${term}=`}>{value}</dd>])}
+      {facts.map(([term, value]) => [
+        <dt key={term}>{term}</dt>,
+        <dd key={`${term}=`}>{value}</dd>,
+      ])}
     </dl>
   );
 }
@@ -172,7 +180,11 @@ export default function Launch() {
     const gone = query.error instanceof ApiError && query.error.status === 404;
     return (
       <div className="launch">
-        {gone ? <Text mb="md">{t('launch.gone')}</Text> : <ErrorLine error={query.error} retry={() => void query.refetch()} />}
+        {gone ? (
+          <Text mb="md">{t('launch.gone')}</Text>
+        ) : (
+          <ErrorLine error={query.error} retry={() => void query.refetch()} />
+        )}
         <Button component={Link} to="/" variant="default">
           {t('nav.desktops')}
         </Button>

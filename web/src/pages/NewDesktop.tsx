@@ -157,7 +157,11 @@ function ShareSection(props: {
         {refusal && (
           <Alert color="red" role="alert" mt="xs" title={refusal}>
             {alternative && (
-              <Button variant="default" size="compact-sm" onClick={() => use(alternative.memory_bytes)}>
+              <Button
+                variant="default"
+                size="compact-sm"
+                onClick={() => use(alternative.memory_bytes)}
+              >
                 {t('offer.use_instead', { size: memory(alternative.memory_bytes) })}
               </Button>
             )}
@@ -230,7 +234,10 @@ function Summary(props: { wish: Wish; name: string; offers: OfferList | undefine
       <h2>{t('new.summary')}</h2>
       {card && (
         <>
-          <CardBar gpu={card} planned={{ memoryBytes: wish.memoryBytes, label: t('new.my_share') }} />
+          <CardBar
+            gpu={card}
+            planned={{ memoryBytes: wish.memoryBytes, label: t('new.my_share') }}
+          />
           <Text size="sm" c="dimmed">
             {t('new.on_card', {
               card: `${modelWords(card.model, card.simulated, words)} ${card.index}`,
@@ -345,7 +352,13 @@ function Form({ templates, first }: { templates: Template[]; first: Template }) 
         </section>
         <section className="panel section" aria-label={t('new.share')}>
           <h2>{t('new.share_title')}</h2>
-          <ShareSection wish={wish} offers={offers.data} gpus={gpus.data ?? []} error={error} set={set} />
+          <ShareSection
+            wish={wish}
+            offers={offers.data}
+            gpus={gpus.data ?? []}
+            error={error}
+            set={set}
+          />
         </section>
         <section className="panel section" aria-label={t('new.time_title')}>
           <h2>{t('new.time_title')}</h2>
@@ -383,7 +396,11 @@ export default function NewDesktop() {
   return (
     <>
       <PageHead title={t('desktops.new')} />
-      {first ? <Form templates={templates.data} first={first} /> : <Text>{t('new.no_templates')}</Text>}
+      {first ? (
+        <Form templates={templates.data} first={first} />
+      ) : (
+        <Text>{t('new.no_templates')}</Text>
+      )}
     </>
   );
 }

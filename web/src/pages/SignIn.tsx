@@ -39,8 +39,7 @@ export function SignIn() {
   const [password, setPassword] = useState('');
   const passwordField = useRef<HTMLInputElement>(null);
   const signIn = useMutation({
-    mutationFn: () =>
-      call<SignedIn>('/v1/sessions', { method: 'POST', body: { name, password } }),
+    mutationFn: () => call<SignedIn>('/v1/sessions', { method: 'POST', body: { name, password } }),
     onSuccess: async (answer) => {
       setCsrfToken(answer.csrf_token);
       client.removeQueries({ predicate: (q) => q.queryKey[0] !== keys.me[0] });

@@ -14,9 +14,15 @@ export function DeleteDesktop({ desktop, onClose }: { desktop: Desktop; onClose:
   const [home, setHome] = useState('keep');
   const remove = useDesktopAction(desktopActions.remove);
   const matches = typed.trim() === desktop.name.trim();
-  const go = () => remove.mutate([desktop, home === 'keep'], { onSuccess: onClose, onError: sayError });
+  const go = () =>
+    remove.mutate([desktop, home === 'keep'], { onSuccess: onClose, onError: sayError });
   return (
-    <Modal opened onClose={onClose} title={t('delete.title', { name: desktop.name })} closeButtonProps={{ 'aria-label': t('act.close') }}>
+    <Modal
+      opened
+      onClose={onClose}
+      title={t('delete.title', { name: desktop.name })}
+      closeButtonProps={{ 'aria-label': t('act.close') }}
+    >
       <form
         onSubmit={(e) => {
           e.preventDefault();

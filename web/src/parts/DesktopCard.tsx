@@ -22,7 +22,10 @@ function useActs(desktop: Desktop) {
   const restart = useDesktopAction(desktopActions.restart);
   const toLaunch = () => void navigate(`/desktops/${desktop.id}`);
   const start = () =>
-    patch.mutate([desktop, { desired_state: 'running' }], { onSuccess: toLaunch, onError: sayError });
+    patch.mutate([desktop, { desired_state: 'running' }], {
+      onSuccess: toLaunch,
+      onError: sayError,
+    });
   const stop = () =>
     patch.mutate([desktop, { desired_state: 'stopped' }], {
       onError: sayError,
@@ -93,7 +96,11 @@ function More({ desktop, onDelete }: { desktop: Desktop; onDelete: () => void })
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item component={Link} to={`/desktops/${desktop.id}`} leftSection={<IconList size={16} />}>
+        <Menu.Item
+          component={Link}
+          to={`/desktops/${desktop.id}`}
+          leftSection={<IconList size={16} />}
+        >
           {t('act.details')}
         </Menu.Item>
         {running && (
@@ -166,7 +173,12 @@ export function DesktopCard({ desktop, gpus }: { desktop: Desktop; gpus: Gpu[] }
   const [deleting, setDeleting] = useState(false);
   const look = looks[desktop.state];
   return (
-    <article className="panel card" aria-label={desktop.name} data-desktop={desktop.id} data-state={desktop.state}>
+    <article
+      className="panel card"
+      aria-label={desktop.name}
+      data-desktop={desktop.id}
+      data-state={desktop.state}
+    >
       <div className="card-head">
         <div>
           <h2>{desktop.name}</h2>

@@ -148,7 +148,12 @@ export function Frame({ children }: { children: ReactNode }) {
         </nav>
         <div className="frame-right">
           {me?.simulated && (
-            <Badge variant="outline" color="gray" className="simulated-badge" title={t('simulated.why')}>
+            <Badge
+              variant="outline"
+              color="gray"
+              className="simulated-badge"
+              title={t('simulated.why')}
+            >
               {t('simulated.cards')}
             </Badge>
           )}

@@ -41,7 +41,9 @@ export function Stages({ desktop, skewMs }: { desktop: Desktop; skewMs: number }
             className={phase === 'waiting' ? 'waiting-stage' : undefined}
             aria-current={phase === 'live' ? 'step' : undefined}
           >
-            <span className={`state ${phase === 'done' ? 'good' : phase === 'failed' ? 'trouble' : ''}`}>
+            <span
+              className={`state ${phase === 'done' ? 'good' : phase === 'failed' ? 'trouble' : ''}`}
+            >
               {phase === 'done' && <IconCheck size={18} aria-hidden />}
               {phase === 'failed' && <IconAlertTriangle size={18} aria-hidden />}
               {(phase === 'live' || phase === 'waiting') && (
@@ -52,7 +54,9 @@ export function Stages({ desktop, skewMs }: { desktop: Desktop; skewMs: number }
               {t(`stage.${name}`)} <span className="visually-hidden">{t(`phase.${phase}`)}</span>
             </span>
             <span className="nowrap">
-              {stage?.started_at && (phase === 'done' || phase === 'live') && elapsed(end - start, language)}
+              {stage?.started_at &&
+                (phase === 'done' || phase === 'live') &&
+                elapsed(end - start, language)}
               {usual !== null && (
                 <span className="quiet">
                   {phase === 'done' || phase === 'live' ? ' · ' : ''}

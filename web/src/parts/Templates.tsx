@@ -77,7 +77,13 @@ export function TemplatePicker(props: {
   };
   const focusable = usable.some((t) => t.id === props.value) ? props.value : usable[0]?.id;
   return (
-    <div className="two" role="radiogroup" aria-label={words.t('new.template')} ref={list} onKeyDown={onKeyDown}>
+    <div
+      className="two"
+      role="radiogroup"
+      aria-label={words.t('new.template')}
+      ref={list}
+      onKeyDown={onKeyDown}
+    >
       {props.templates.map((template) => {
         const { name, summary } = templateWords(template, words);
         return (

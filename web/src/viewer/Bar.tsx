@@ -31,7 +31,12 @@ function QualityDot({ quality }: { quality: Quality }) {
   return (
     <Popover position="bottom" withArrow>
       <Popover.Target>
-        <Button variant="subtle" color="gray" size="compact-sm" aria-label={`${t('quality.label')}: ${t(`quality.${grade}`)}`}>
+        <Button
+          variant="subtle"
+          color="gray"
+          size="compact-sm"
+          aria-label={`${t('quality.label')}: ${t(`quality.${grade}`)}`}
+        >
           <span className="with-icon">
             <i className={`quality-dot ${grade}`} />
             {quality.roundTripMs !== null && `${quality.roundTripMs} ms`}
@@ -62,7 +67,12 @@ function ClipboardPanel({ clipboard }: { clipboard: DesktopClipboard }) {
   return (
     <Popover position="bottom" withArrow trapFocus width={320} onOpen={() => setText(null)}>
       <Popover.Target>
-        <Button variant="subtle" color="gray" size="compact-sm" leftSection={<IconClipboard size={16} />}>
+        <Button
+          variant="subtle"
+          color="gray"
+          size="compact-sm"
+          leftSection={<IconClipboard size={16} />}
+        >
           {t('clipboard.title')}
         </Button>
       </Popover.Target>
@@ -111,7 +121,12 @@ function TimeLeft({ desktop, acts }: { desktop: Desktop; acts: BarActs }) {
   return (
     <Menu position="bottom">
       <Menu.Target>
-        <Button variant="subtle" color="gray" size="compact-sm" leftSection={<IconClock size={16} />}>
+        <Button
+          variant="subtle"
+          color="gray"
+          size="compact-sm"
+          leftSection={<IconClock size={16} />}
+        >
           {t(desktop.stops_because === 'idle' ? 'stops.at_idle' : 'stops.at', {
             time: clock(desktop.stops_at, language),
             left: until(desktop.stops_at, language, now),
@@ -158,7 +173,12 @@ export function Bar(props: {
           <ClipboardPanel clipboard={props.clipboard} />
           <Popover position="bottom" withArrow trapFocus width={260}>
             <Popover.Target>
-              <Button variant="subtle" color="gray" size="compact-sm" leftSection={<IconKeyboard size={16} />}>
+              <Button
+                variant="subtle"
+                color="gray"
+                size="compact-sm"
+                leftSection={<IconKeyboard size={16} />}
+              >
                 {t('keyboard.title')}
               </Button>
             </Popover.Target>
@@ -184,12 +204,21 @@ export function Bar(props: {
       )}
       <Popover position="bottom" withArrow trapFocus>
         <Popover.Target>
-          <Button variant="subtle" color="gray" size="compact-sm" leftSection={<IconDeviceDesktop size={16} />}>
+          <Button
+            variant="subtle"
+            color="gray"
+            size="compact-sm"
+            leftSection={<IconDeviceDesktop size={16} />}
+          >
             {t('display.title')}
           </Button>
         </Popover.Target>
         <Popover.Dropdown>
-          <Radio.Group value={fit} onChange={(v) => acts.setFit(v as Fit)} label={t('display.title')}>
+          <Radio.Group
+            value={fit}
+            onChange={(v) => acts.setFit(v as Fit)}
+            label={t('display.title')}
+          >
             <Stack gap="xs" mt="xs">
               {!viewOnly && <Radio value="resize" label={t('display.resize')} />}
               <Radio value="scale" label={t('display.scale')} />
@@ -212,7 +241,12 @@ export function Bar(props: {
       <TimeLeft desktop={desktop} acts={acts} />
       <Menu position="bottom-end">
         <Menu.Target>
-          <Button variant="subtle" color="gray" size="compact-sm" leftSection={<IconPower size={16} />}>
+          <Button
+            variant="subtle"
+            color="gray"
+            size="compact-sm"
+            leftSection={<IconPower size={16} />}
+          >
             {t('viewer.end')}
           </Button>
         </Menu.Target>

@@ -39,7 +39,10 @@ function Chart({ samples, limitBytes }: { samples: { current: Samples }; limitBy
     if (!host) return;
     const style = getComputedStyle(host);
     const color = (name: string) => style.getPropertyValue(name).trim();
-    const axis = { stroke: color('--sluice-quiet'), grid: { stroke: color('--sluice-line'), width: 1 } };
+    const axis = {
+      stroke: color('--sluice-quiet'),
+      grid: { stroke: color('--sluice-line'), width: 1 },
+    };
     const plot = new uPlot(
       {
         width: 300,
@@ -58,8 +61,19 @@ function Chart({ samples, limitBytes }: { samples: { current: Samples }; limitBy
         ],
         series: [
           {},
-          { label: 'GiB', stroke: color('--sluice-busy'), width: 2, fill: color('--mantine-color-cyan-light') },
-          { label: '%', scale: 'percent', stroke: color('--sluice-moving'), width: 1, dash: [4, 3] },
+          {
+            label: 'GiB',
+            stroke: color('--sluice-busy'),
+            width: 2,
+            fill: color('--mantine-color-cyan-light'),
+          },
+          {
+            label: '%',
+            scale: 'percent',
+            stroke: color('--sluice-moving'),
+            width: 1,
+            dash: [4, 3],
+          },
         ],
       },
       samples.current,

@@ -128,7 +128,9 @@ function Over({ phase, desktop, stream }: { phase: Phase; desktop: Desktop; stre
           <Text role="alert" fw={600}>
             {title}
           </Text>
-          <Text size="sm">{detail || String((phase.error as { detail?: string }).detail ?? '')}</Text>
+          <Text size="sm">
+            {detail || String((phase.error as { detail?: string }).detail ?? '')}
+          </Text>
           <Group>
             <Button onClick={() => stream.connect(false)}>{t('act.retry')}</Button>
             {home}
@@ -140,7 +142,15 @@ function Over({ phase, desktop, stream }: { phase: Phase; desktop: Desktop; stre
 }
 
 // When it stops soon: a line at 15 minutes, with the act that puts it off.
-function StoppingSoon({ desktop, said, acts }: { desktop: Desktop; said: Notice | null; acts: BarActs & { here: () => void } }) {
+function StoppingSoon({
+  desktop,
+  said,
+  acts,
+}: {
+  desktop: Desktop;
+  said: Notice | null;
+  acts: BarActs & { here: () => void };
+}) {
   const words = useWords();
   const { t, language } = words;
   const now = useNow(5000);
@@ -184,7 +194,8 @@ function useBarShown(bar: RefObject<HTMLDivElement | null>) {
       // Not under the hand or the keyboard of somebody.
       const box = bar.current;
       const busy =
-        box?.matches(':hover, :focus-within') || box?.querySelector('[aria-expanded="true"][aria-haspopup]');
+        box?.matches(':hover, :focus-within') ||
+        box?.querySelector('[aria-expanded="true"][aria-haspopup]');
       if (busy) needed = Date.now();
       else if (Date.now() - needed > kBarShownMs) setShown(false);
     };
@@ -244,7 +255,8 @@ function useActs(desktop: Desktop, stream: Stream, setFit: (fit: Fit) => void) {
   const fullScreen = useFullscreenDocument();
   const acts: BarActs & { here: () => void } = {
     setFit,
-    setLayout: (layout) => patch.mutate([desktop, { keyboard_layout: layout }], { onError: sayError }),
+    setLayout: (layout) =>
+      patch.mutate([desktop, { keyboard_layout: layout }], { onError: sayError }),
     ctrlAltDel: () => {
       stream.rfb?.sendCtrlAltDel();
       stream.rfb?.focus();
@@ -405,7 +417,8 @@ export default function Viewer() {
   const location = useLocation();
   const query = useDesktop(id);
   const desktop = query.data;
-  const look = (location.state as LookState | null)?.mode === 'view' ? (location.state as LookState) : null;
+  const look =
+    (location.state as LookState | null)?.mode === 'view' ? (location.state as LookState) : null;
   // Once shown, the screen stays and says itself what became of the desktop.
   const [shown, setShown] = useState(false);
   const live = desktop !== undefined && isLive(desktop);

@@ -1,1 +1,351 @@
-export default function Users() { return null; }
+// SPDX-License-Identifier: Apache-2.0
+import {
+  ActionIcon,
+  Alert,
+  Badge,
+  Button,
+  Group,
+  Menu,
+  Modal,
+  NumberInput,
+  Select,
+  Stack,
+  TextInput,
+} from '@mantine/core';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useState, type FormEvent } from 'react';
+import { ApiError, call, newKey } from '../../api/client';
+import { keys, useMe, useUsers } from '../../api/queries';
+import type { Role, User, UserCreated } from '../../api/types';
+import { kGiB, memory, relative } from '../../format';
+import { useWords } from '../../i18n';
+import { Ask } from '../../parts/Ask';
+import { IconDots, IconPlus } from '../../parts/icons';
+import { useNow } from '../../parts/now';
+import { Rows } from '../../parts/Rows';
+import { ErrorLine, explain, PageHead, useSayError, Waiting } from '../../parts/Say';
+import { Secret } from '../../parts/Secret';
+
+const roles: Role[] = ['user', 'operator', 'admin'];
+
+// What to change of a user; the fields of the form for a new one as well.
+interface Fields {
+  name: string;
+  displayName: string;
+  role: Role;
+  desktopsMax: number;
+  memoryMaxGib: number;
+}
+
+function UserForm(props: {
+  user: User | null;
+  onClose: () => void;
+  onPassword: (secret: { name: string; password: string }) => void;
+}) {
+  const words = useWords();
+  const { t } = words;
+  const client = useQueryClient();
+  const { user } = props;
+  const [key] = useState(newKey);
+  const [fields, setFields] = useState<Fields>({
+    name: user?.name ?? '',
+    displayName: user?.display_name ?? '',
+    role: user?.role ?? 'user',
+    desktopsMax: user?.quota.desktops_max ?? 5,
+    memoryMaxGib: Math.round((user?.quota.gpu_memory_max_bytes ?? 24 * kGiB) / kGiB),
+  });
+  const set = (part: Partial<Fields>) => setFields((old) => ({ ...old, ...part }));
+  const save = useMutation({
+    mutationFn: async (): Promise<User | UserCreated> => {
+      const body = {
+        ...(fields.displayName.trim() && { display_name: fields.displayName.trim() }),
+        role: fields.role,
+        quota: {
+          desktops_max: fields.desktopsMax,
+          gpu_memory_max_bytes: fields.memoryMaxGib * kGiB,
+        },
+      };
+      return user
+        ? call<User>(`/v1/users/${user.id}`, {
+            method: 'PATCH',
+            body,
+            version: user.resource_version,
+          })
+        : call<UserCreated>('/v1/users', {
+            method: 'POST',
+            body: { name: fields.name, ...body },
+            idempotencyKey: key,
+          });
+    },
+    onSuccess: (saved) => {
+      void client.invalidateQueries({ queryKey: keys.users });
+      if ('one_time_password' in saved) {
+        props.onPassword({ name: saved.name, password: saved.one_time_password });
+      }
+      props.onClose();
+    },
+  });
+  const error = save.error instanceof ApiError ? save.error : null;
+  const nameFits = /^[a-z][a-z0-9._-]{0,31}$/.test(fields.name);
+  const failure = error && !error.field('/name') ? explain(error, words) : null;
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (user || nameFits) save.mutate();
+  };
+  return (
+    <Modal
+      opened
+      onClose={props.onClose}
+      title={user ? t('users.edit', { name: user.name }) : t('users.add')}
+      closeButtonProps={{ 'aria-label': t('act.close') }}
+    >
+      <form onSubmit={submit}>
+        <Stack gap="sm">
+          {failure && (
+            <Alert color="red" role="alert" title={failure.title}>
+              {failure.detail}
+            </Alert>
+          )}
+          {!user && (
+            <TextInput
+              label={t('sign_in.name')}
+              description={t('users.name_rule')}
+              value={fields.name}
+              onChange={(e) => set({ name: e.currentTarget.value })}
+              error={
+                error?.field('/name') ??
+                (fields.name !== '' && !nameFits ? t('users.name_rule') : null)
+              }
+              maxLength={32}
+              autoComplete="off"
+              data-autofocus
+            />
+          )}
+          <TextInput
+            label={t('users.display_name')}
+            value={fields.displayName}
+            onChange={(e) => set({ displayName: e.currentTarget.value })}
+            maxLength={200}
+          />
+          <Select
+            label={t('users.role')}
+            description={t(`users.role_why.${fields.role}`)}
+            data={roles.map((role) => ({ value: role, label: t(`role.${role}`) }))}
+            value={fields.role}
+            onChange={(role) => role && set({ role: role as Role })}
+          />
+          <NumberInput
+            label={t('users.desktops_max')}
+            value={fields.desktopsMax}
+            onChange={(v) => set({ desktopsMax: Number(v) || 0 })}
+            min={0}
+            max={100_000}
+            allowDecimal={false}
+          />
+          <NumberInput
+            label={t('users.memory_max')}
+            value={fields.memoryMaxGib}
+            onChange={(v) => set({ memoryMaxGib: Number(v) || 0 })}
+            min={0}
+            max={1_000_000}
+            allowDecimal={false}
+            suffix=" GiB"
+          />
+          <Group justify="flex-end">
+            <Button variant="default" onClick={props.onClose}>
+              {t('act.cancel')}
+            </Button>
+            <Button type="submit" loading={save.isPending} disabled={!user && !nameFits}>
+              {t(user ? 'act.save' : 'users.add_go')}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
+
+function UserMenu(props: {
+  user: User;
+  self: boolean;
+  onEdit: () => void;
+  onReset: () => void;
+  onDelete: () => void;
+}) {
+  const { t } = useWords();
+  const client = useQueryClient();
+  const sayError = useSayError();
+  const { user } = props;
+  const able = useMutation({
+    mutationFn: (disabled: boolean) =>
+      call<User>(`/v1/users/${user.id}`, {
+        method: 'PATCH',
+        body: { disabled },
+        version: user.resource_version,
+      }),
+    onError: sayError,
+    onSettled: () => client.invalidateQueries({ queryKey: keys.users }),
+  });
+  return (
+    <Menu position="bottom-end">
+      <Menu.Target>
+        <ActionIcon
+          variant="subtle"
+          color="gray"
+          aria-label={t('desktop.more', { name: user.name })}
+        >
+          <IconDots size={18} />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Item onClick={props.onEdit}>{t('users.edit_go')}</Menu.Item>
+        <Menu.Item onClick={props.onReset}>{t('users.reset')}</Menu.Item>
+        <Menu.Item onClick={() => able.mutate(!user.disabled)}>
+          {t(user.disabled ? 'users.enable' : 'users.disable')}
+        </Menu.Item>
+        {!props.self && (
+          <Menu.Item color="red" onClick={props.onDelete}>
+            {t('act.delete')}
+          </Menu.Item>
+        )}
+      </Menu.Dropdown>
+    </Menu>
+  );
+}
+
+type Open = { kind: 'add' } | { kind: 'edit' | 'delete' | 'reset'; user: User };
+
+function Dialog({
+  open,
+  onClose,
+  onPassword,
+}: {
+  open: Open;
+  onClose: () => void;
+  onPassword: (secret: { name: string; password: string }) => void;
+}) {
+  const { t } = useWords();
+  const client = useQueryClient();
+  const sayError = useSayError();
+  const user = open.kind === 'add' ? null : open.user;
+  const refresh = () => client.invalidateQueries({ queryKey: keys.users });
+  const reset = useMutation({
+    mutationFn: (u: User) =>
+      call<{ one_time_password: string }>(`/v1/users/${u.id}/reset-password`, { method: 'POST' }),
+    onSuccess: (answer, u) => {
+      void refresh();
+      onPassword({ name: u.name, password: answer.one_time_password });
+      onClose();
+    },
+    onError: sayError,
+  });
+  const remove = useMutation({
+    mutationFn: (u: User) =>
+      call<void>(`/v1/users/${u.id}`, { method: 'DELETE', version: u.resource_version }),
+    onSuccess: () => {
+      void refresh();
+      onClose();
+    },
+    onError: sayError,
+  });
+  if (open.kind === 'add' || open.kind === 'edit') {
+    return <UserForm user={user} onClose={onClose} onPassword={onPassword} />;
+  }
+  const deleting = open.kind === 'delete';
+  return (
+    <Ask
+      title={t(deleting ? 'users.delete_title' : 'users.reset_title', { name: open.user.name })}
+      why={t(deleting ? 'users.delete_why' : 'users.reset_why', { name: open.user.name })}
+      label={t('delete.type', { name: open.user.name })}
+      expect={open.user.name}
+      go={t(deleting ? 'users.delete_go' : 'users.reset_go')}
+      danger={deleting}
+      busy={reset.isPending || remove.isPending}
+      onClose={onClose}
+      onGo={() => (deleting ? remove : reset).mutate(open.user)}
+    />
+  );
+}
+
+export default function Users() {
+  const { t, tn, language } = useWords();
+  const me = useMe();
+  const users = useUsers();
+  const now = useNow(30_000);
+  const [open, setOpen] = useState<Open | null>(null);
+  const [secret, setSecret] = useState<{ name: string; password: string } | null>(null);
+  return (
+    <>
+      <PageHead title={t('nav.users')}>
+        <Button leftSection={<IconPlus size={16} />} onClick={() => setOpen({ kind: 'add' })}>
+          {t('users.add')}
+        </Button>
+      </PageHead>
+      {users.isPending && <Waiting />}
+      {users.isError && <ErrorLine error={users.error} retry={() => void users.refetch()} />}
+      {users.data && (
+        <Rows
+          label={t('nav.users')}
+          head={[
+            t('sign_in.name'),
+            t('users.display_name'),
+            t('users.role'),
+            t('users.quota'),
+            t('users.last'),
+            t('live.state'),
+            '',
+          ]}
+        >
+          {users.data.map((user) => (
+            <tr key={user.id} tabIndex={0} data-user={user.name}>
+              <td>
+                <strong>{user.name}</strong>
+              </td>
+              <td>{user.display_name}</td>
+              <td>{t(`role.${user.role}`)}</td>
+              <td className="nowrap">
+                {tn('users.desktops', user.quota.desktops_max)} ·{' '}
+                {memory(user.quota.gpu_memory_max_bytes)}
+              </td>
+              <td className="nowrap">
+                {user.last_sign_in_at
+                  ? relative(user.last_sign_in_at, language, now)
+                  : t('users.never')}
+              </td>
+              <td className="nowrap">
+                {user.disabled && (
+                  <Badge color="gray" variant="light">
+                    {t('users.disabled')}
+                  </Badge>
+                )}
+                {user.must_change_password && !user.disabled && (
+                  <Badge color="yellow" variant="light">
+                    {t('users.one_time')}
+                  </Badge>
+                )}
+              </td>
+              <td>
+                <UserMenu
+                  user={user}
+                  self={user.id === me?.user.id}
+                  onEdit={() => setOpen({ kind: 'edit', user })}
+                  onReset={() => setOpen({ kind: 'reset', user })}
+                  onDelete={() => setOpen({ kind: 'delete', user })}
+                />
+              </td>
+            </tr>
+          ))}
+        </Rows>
+      )}
+      {open && <Dialog open={open} onClose={() => setOpen(null)} onPassword={setSecret} />}
+      {secret && (
+        <Secret
+          title={t('users.password_title', { name: secret.name })}
+          why={t('users.password_why')}
+          value={secret.password}
+          onClose={() => setSecret(null)}
+        />
+      )}
+    </>
+  );
+}
