@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/internal/share_region.h"
+
+#include <algorithm>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+namespace sluice::agent {
+namespace {
+
+constexpr unsigned kFolderMode = 0711;
+// More than any context was seen to take; a larger measurement is something else.
+constexpr int64_t kContextMax = int64_t{2} << 30;
+
+template <size_t N>
+void CopyText(char (&to)[N], std::string_view text) {
+  std::memset(to, 0, N);
+  std::memcpy(to, text.data(), std::min(text.size(), N - 1));
+}
+
+template <size_t N>
+std::string_view TextOf(const char (&text)[N]) {
+  return {text, strnlen(text, N)};
+}
+
+// Names come from the tenant: what could confuse a terminal or a page is replaced.
+std::string CommandOf(const region::Slot& slot) {
+  char name[17] = {};
+  const uint64_t words[2] = {slot.comm[0].load(), slot.comm[1].load()};
+  std::memcpy(name, words, sizeof(words));
+  std::string text(name);
+  for (char& c : text) {
+    if (c < 0x20 || c > 0x7e) {
+      c = '?';
+    }
+  }
+  return text;
+}
+
+uint64_t NamespaceOf(int64_t host_pid) {
+  struct stat status = {};
+  return stat(fmt::format("/proc/{}/ns/pid", host_pid).c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+uint64_t OwnNamespace() {
+  static const uint64_t own = NamespaceOf(getpid());
+  return own;
+}
+
+Bytes BytesOf(uint64_t value) {
+  return Bytes(static_cast<int64_t>(std::min<uint64_t>(value, region::kBytesMax)));
+}
+
+}  // namespace
+
+region::PolicyPage& ShareRegion::policy() const {
+  return *static_cast<region::PolicyPage*>(policy_map_->at());
+}
+region::LedgerPage& ShareRegion::ledger() const {
+  return *static_cast<region::LedgerPage*>(ledger_map_->at());
+}
+
+Result<void> ShareRegion::Open() {
+  policy_file_ = File(open((folder_ + "/policy").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  ledger_file_ = File(open((folder_ + "/ledger").c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!policy_file_ || !ledger_file_) {
+    return Fail(FromErrno(errno, "opening the pages in", folder_));
+  }
+  auto policy_map = Map(policy_file_, sizeof(region::PolicyPage));
+  if (!policy_map) {
+    return Fail(policy_map.error());
+  }
+  policy_map_ = std::move(*policy_map);
+  auto ledger_map = Map(ledger_file_, sizeof(region::LedgerPage));
+  if (!ledger_map) {
+    return Fail(ledger_map.error());
+  }
+  ledger_map_ = std::move(*ledger_map);
+  guard_ = std::make_unique<BusGuard>(ledger_map_->at(), ledger_map_->bytes());
+  if (!guard_->ok()) {
+    return Fail(Code::kResourceExhausted, "too many shares on this machine");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<ShareRegion>> ShareRegion::Make(const std::string& folder,
+                                                       const ShareSpec& spec,
+                                                       const std::vector<Card>& cards,
+                                                       Bytes context) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error || chmod(folder.c_str(), kFolderMode) != 0) {
+    return Fail(FromErrno(error ? error.value() : errno, "making", folder));
+  }
+  std::unique_ptr<ShareRegion> share(new ShareRegion());
+  share->folder_ = folder;
+  if (share->Open() && region::IsReadable(share->policy())) {
+    share->Write(spec, cards, context);
+    return share;
+  }
+  // Nothing there, or not whole: made anew. Each file appears under its name only when it is.
+  const std::string policy_path = folder + "/policy.new";
+  const std::string ledger_path = folder + "/ledger.new";
+  auto policy_file = MakeFile(policy_path, sizeof(region::PolicyPage), 0644);
+  if (!policy_file) {
+    return Fail(policy_file.error());
+  }
+  auto ledger_file = MakeFile(ledger_path, sizeof(region::LedgerPage), 0600);
+  if (!ledger_file) {
+    return Fail(ledger_file.error());
+  }
+  if (spec.tenant_uid != geteuid() &&
+      fchown(ledger_file->get(), spec.tenant_uid, static_cast<gid_t>(-1)) != 0) {
+    return Fail(FromErrno(errno, "giving the share's user", ledger_path));
+  }
+  for (const char* name : {"/ledger", "/policy"}) {
+    if (auto published = Publish(folder + name + ".new", folder + name); !published) {
+      return Fail(published.error());
+    }
+  }
+  if (auto opened = share->Open(); !opened) {
+    return Fail(opened.error());
+  }
+  region::LedgerPage& page = share->ledger();
+  page.version = region::kVersion;
+  page.slot_count = region::kSlotCount;
+  page.magic = region::kLedgerMagic;
+  share->Write(spec, cards, context);
+  return share;
+}
+
+Result<std::unique_ptr<ShareRegion>> ShareRegion::Find(const std::string& folder) {
+  std::unique_ptr<ShareRegion> share(new ShareRegion());
+  share->folder_ = folder;
+  if (auto opened = share->Open(); !opened) {
+    return Fail(opened.error());
+  }
+  if (!region::IsReadable(share->policy())) {
+    return Fail(Code::kDataLoss, "the policy page in " + folder + " is of another version");
+  }
+  return share;
+}
+
+void ShareRegion::Write(const ShareSpec& spec, const std::vector<Card>& cards, Bytes context) {
+  region::PolicyPage& page = policy();
+  ++page.generation;
+  CopyText(page.share_id, spec.claim.text());
+  CopyText(page.label, spec.label);
+  for (size_t i = 0; i < cards.size(); ++i) {
+    const Allocation& allocation = cards[i].allocation;
+    region::PolicyDevice& device = page.devices[i];
+    CopyText(device.uuid_text, allocation.gpu.text());
+    if (!region::ParseUuid(device.uuid_text, device.uuid)) {
+      std::memset(device.uuid, 0, sizeof(device.uuid));  // Matches no card's.
+    }
+    device.guarantee_millis = static_cast<uint32_t>(allocation.guarantee.value());
+    device.cap_millis = static_cast<uint32_t>(allocation.cap.value());
+    if (device.context_bytes == 0) {
+      device.context_bytes = static_cast<uint64_t>(context.value());
+    }
+    device.memory_limit_bytes = static_cast<uint64_t>(allocation.memory.value());
+    device.flags = cards[i].simulated ? region::kFlagSimulated : 0;
+  }
+  page.device_count = static_cast<uint32_t>(cards.size());
+  page.version = region::kVersion;
+  page.magic = region::kPolicyMagic;
+}
+
+bool ShareRegion::IsSame(const ShareRegion& other) const {
+  struct stat mine = {};
+  struct stat theirs = {};
+  return fstat(ledger_file_.get(), &mine) == 0 && fstat(other.ledger_file_.get(), &theirs) == 0 &&
+         mine.st_ino == theirs.st_ino && mine.st_dev == theirs.st_dev;
+}
+
+std::string ShareRegion::claim() const {
+  return std::string(TextOf(policy().share_id));
+}
+
+std::vector<GpuId> ShareRegion::gpus() const {
+  std::vector<GpuId> list;
+  for (uint32_t i = 0; i < policy().device_count; ++i) {
+    list.emplace_back(std::string(TextOf(policy().devices[i].uuid_text)));
+  }
+  return list;
+}
+
+// The tenant cut its ledger short. Its processes end with that; the file is made whole again, and
+// what they still hold shows up as overhead.
+void ShareRegion::Repair() {
+  if (!guard_->TakeDamage()) {
+    return;
+  }
+  Log(LogLevel::kWarning, "share {}: its ledger was cut short by one of its processes", claim());
+  if (posix_fallocate(ledger_file_.get(), 0, static_cast<off_t>(ledger_map_->bytes())) != 0 ||
+      mmap(ledger_map_->at(),
+           ledger_map_->bytes(),
+           PROT_READ | PROT_WRITE,
+           MAP_SHARED | MAP_FIXED,
+           ledger_file_.get(),
+           0) == MAP_FAILED) {
+    return;
+  }
+  ledger().version = region::kVersion;
+  ledger().slot_count = region::kSlotCount;
+  ledger().magic = region::kLedgerMagic;
+}
+
+std::vector<ShareRegion::Watched> ShareRegion::Sweep() {
+  Repair();
+  std::vector<Watched> fresh;
+  region::LedgerPage& page = ledger();
+  std::set<int> taken;
+  for (int slot = region::NextTaken(page, 0); slot >= 0; slot = region::NextTaken(page, slot + 1)) {
+    if (region::ReclaimIfDead(page, ledger_file_.get(), slot)) {
+      processes_.erase(slot);
+      continue;
+    }
+    const int pid = region::OwnerPid(ledger_file_.get(), slot);
+    taken.insert(slot);
+    auto known = processes_.find(slot);
+    if (pid == 0 || (known != processes_.end() && known->second.host_pid == pid)) {
+      continue;
+    }
+    File pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+    if (!pidfd) {
+      continue;  // It ended just now; the next turn finds the slot free.
+    }
+    page.slots[slot].host_pid.store(static_cast<uint32_t>(pid));
+    fresh.push_back({pidfd.get(), slot});
+    processes_[slot] = {pid, std::move(pidfd), NamespaceOf(pid)};
+  }
+  std::erase_if(processes_, [&](const auto& entry) { return !taken.contains(entry.first); });
+  return fresh;
+}
+
+bool ShareRegion::Ended(int slot) {
+  processes_.erase(slot);
+  return region::ReclaimIfDead(ledger(), ledger_file_.get(), slot);
+}
+
+std::set<int64_t> ShareRegion::Members() const {
+  std::set<int64_t> members;
+  for (const auto& [slot, process] : processes_) {
+    members.insert(process.host_pid);
+  }
+  return members;
+}
+
+bool ShareRegion::SharesNamespace(int64_t host_pid) const {
+  const uint64_t theirs = NamespaceOf(host_pid);
+  return theirs != 0 && theirs != OwnNamespace() &&
+         std::ranges::any_of(
+             processes_, [&](const auto& entry) { return entry.second.pid_namespace == theirs; });
+}
+
+Bytes ShareRegion::Total(size_t device) const {
+  return BytesOf(region::Total(ledger(), static_cast<int>(device)));
+}
+
+Bytes ShareRegion::Compare(size_t device, Bytes real, Bytes ledger) {
+  const Bytes overhead = real > ledger ? real - ledger : Bytes(0);
+  policy().devices[device].overhead_bytes = static_cast<uint64_t>(overhead.value());
+  return overhead;
+}
+
+void ShareRegion::LearnContext(size_t device, const std::map<int64_t, Bytes>& real_by_pid) {
+  for (const auto& [slot, process] : processes_) {
+    const auto real = real_by_pid.find(process.host_pid);
+    const auto context = static_cast<int64_t>(std::min<uint64_t>(
+        ledger().slots[slot].devices[device].context_bytes.load(), region::kBytesMax));
+    if (real == real_by_pid.end() || context == 0) {
+      continue;
+    }
+    const Bytes held = BytesOf(region::Held(ledger(), static_cast<int>(device), slot));
+    const int64_t cost = real->second.value() - (held.value() - context);
+    if (cost > 0 && cost <= kContextMax) {
+      policy().devices[device].context_bytes = static_cast<uint64_t>(cost);
+    }
+  }
+}
+
+void ShareRegion::Beat(uint64_t now_ms) {
+  policy().heartbeat_ms = now_ms;
+}
+
+ShareUsage ShareRegion::Usage() {
+  ShareUsage usage;
+  region::LedgerPage& page = ledger();
+  const auto count = static_cast<int>(policy().device_count);
+  for (int i = 0; i < count; ++i) {
+    const region::PolicyDevice& device = policy().devices[i];
+    DeviceUsage card;
+    card.gpu = GpuId(std::string(TextOf(device.uuid_text)));
+    card.limit = BytesOf(device.memory_limit_bytes);
+    card.used = BytesOf(region::Used(device, page, i));
+    card.peak = std::max(card.used, std::min(card.limit, BytesOf(page.devices[i].peak_bytes)));
+    card.refused =
+        static_cast<int64_t>(std::min<uint64_t>(page.devices[i].refused, uint64_t{1} << 53));
+    usage.devices.push_back(std::move(card));
+  }
+  for (int slot = region::NextTaken(page, 0); slot >= 0; slot = region::NextTaken(page, slot + 1)) {
+    if (!region::IsAlive(ledger_file_.get(), slot)) {
+      continue;
+    }
+    ShareProcess process;
+    process.inner_pid = page.slots[slot].pid;
+    process.command = CommandOf(page.slots[slot]);
+    if (auto known = processes_.find(slot); known != processes_.end()) {
+      process.host_pid = known->second.host_pid;
+    }
+    for (int i = 0; i < count; ++i) {
+      process.memory += BytesOf(region::Held(page, i, slot));
+    }
+    usage.processes.push_back(std::move(process));
+  }
+  return usage;
+}
+
+void ShareRegion::Revoke() {
+  for (uint32_t i = 0; i < policy().device_count; ++i) {
+    policy().devices[i].flags.fetch_or(region::kFlagRevoked);
+  }
+  std::error_code error;
+  std::filesystem::remove_all(folder_, error);
+  if (error) {
+    Log(LogLevel::kWarning, "removing {}: {}", folder_, error.message());
+  }
+}
+
+}  // namespace sluice::agent
