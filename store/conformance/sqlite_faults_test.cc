@@ -266,6 +266,23 @@ TEST(SqliteStore, FailsOnlyTheCommitThatIsTooLargeForTheDisk) {
             "");
 }
 
+TEST(SqliteStore, GoesOnWithSmallChangesOnAFullDisk) {
+  const TempFolder folder;
+  const std::string path = folder.Path("sluice.db");
+  EXPECT_EQ(InChild([&]() -> std::string {
+              std::signal(SIGXFSZ, SIG_IGN);
+              const auto store = OpenSqlite(path);
+              LimitFileSize(128 << 10);  // The log alone would need some 2 MiB.
+              for (int i = 0; i < 300; ++i) {
+                const auto done = CommitOne(**store, Set("a", std::to_string(i)));
+                if (!done) return std::to_string(i) + ": " + done.error().message;
+              }
+              return "";
+            }),
+            "");
+  EXPECT_EQ((*OpenSqlite(path))->Get(Kind::kPool, "a")->body, "299");
+}
+
 TEST(SqliteStore, OpensAFileWithoutRoomToGrow) {
   const TempFolder folder;
   const std::string path = folder.Path("sluice.db");

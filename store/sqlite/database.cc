@@ -353,4 +353,9 @@ void Database::Undo() {
   statements_->rollback.Reset();
 }
 
+void Database::ReuseLog() {
+  // Restart rather than truncate: on a full disk others would take the room at once.
+  sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+}
+
 }  // namespace sluice::store::sqlite

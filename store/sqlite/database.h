@@ -56,6 +56,10 @@ class Database {
   Result<void> End();
   void Undo();
 
+  // Moves the log into the file, so that the log's room can be used again. What does not succeed
+  // now is done later.
+  void ReuseLog();
+
  private:
   class Statement;
   struct Statements;

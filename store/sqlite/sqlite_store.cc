@@ -128,13 +128,16 @@ class SqliteStore final : public Store {
   }
 
   // All together, or, when that fails, each alone, so that one that is too large for what is left
-  // of the disk does not fail the others.
+  // of the disk does not fail the others. On a full disk the log's own room is used again first:
+  // changes that need no more room than there is in the file still succeed.
   void CommitBatch(Database& database, std::span<Ticket* const> batch) {
-    const auto written = CommitTogether(database, batch);
-    if (written) return;
+    const auto together = CommitTogether(database, batch);
+    if (together) return;
+    const bool full = together.error().code == Code::kResourceExhausted;
+    if (full) database.ReuseLog();
     for (Ticket* const& ticket : batch) {
-      const auto alone =
-          batch.size() == 1 ? written : CommitTogether(database, std::span(&ticket, 1));
+      const bool again = full || batch.size() > 1;
+      const auto alone = again ? CommitTogether(database, std::span(&ticket, 1)) : together;
       if (!alone) ticket->result = Fail(alone.error());
     }
   }
