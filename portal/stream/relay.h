@@ -85,8 +85,8 @@ struct ConnectionInfo {
 // has an RFB connection of its own, which ends with it, while the desktop lives on. Thread-safe.
 class Relay {
  public:
-  // `server` and `clock` must outlive the relay's last call; connections that are open when the
-  // relay is destroyed are closed.
+  // Destroy the server before the relay: that ends every connection and with them the last calls
+  // of the hooks. `clock` must outlive both.
   static std::unique_ptr<Relay> Create(net::Server& server,
                                        const Clock& clock,
                                        Hooks hooks,
