@@ -29,6 +29,7 @@ fi
 dbus-daemon --session --address="$DBUS_SESSION_BUS_ADDRESS" --nofork --nopidfile --nosyslog 3<&- &
 openbox --config-file $session/openbox.xml 3<&- &
 tint2 -c $session/tint2rc 3<&- &
+panel=$!
 vncconfig -nowin 3<&- &
 while read -r command; do
   sh -c "$command" 3<&- &
@@ -38,6 +39,8 @@ done <$session/autostart
 # display follows when they are gone. The supervisor kills what takes too long.
 leave() {
   trap '' TERM
+  # It has nothing to save, and loses a SIGTERM that comes while it starts.
+  kill -KILL "$panel" 2>/dev/null
   for pid in $(ls /proc); do
     case $pid in
       *[!0-9]* | 1 | $$ | "$display") ;;
