@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/pool.h"
+#include "model/template.h"
+#include "portal/internal/app.h"
+
+namespace sluice::portal {
+
+// The templates: those of the store, and the built-in ones that it does not replace. By id.
+struct KnownTemplate {
+  Template value;
+  uint64_t version = 0;  // 0: built in.
+};
+Result<std::vector<KnownTemplate>> Templates(App& app);
+
+// Programs of the template that PATH does not have.
+std::vector<HostProgram> MissingPrograms(const Template& value);
+
+// The rules of the pool that desktops are placed in.
+Pool SharedPool(App& app);
+
+// Whether some card could ever give this share. Fails with kNoSuchGpu, kOverShareLimit (with what
+// could be asked instead) or kInvalidField below the pool's least share.
+OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_view pointer);
+
+// Whether the user may hold this desktop's request besides what he has. `but` is not counted.
+// Requires: app.quota_gate is held until the wish is committed.
+OrProblem<void> CheckQuota(App& app,
+                           const User& user,
+                           const ClaimRequest& request,
+                           const DesktopId& but);
+
+// The desktop, if the caller may see it: his own, or anybody's for operators. Fails with kNotFound
+// in both cases, so that ids cannot be probed.
+OrProblem<Stored<Desktop>> VisibleDesktop(App& app, const Call& call);
+
+// Reads the desktop, lets `change` alter it, and commits it with its audit row; again when control
+// was faster. The answer is the changed desktop.
+using DesktopChange = std::function<OrProblem<void>(Desktop&)>;
+OrProblem<store::Versioned<Desktop>> ChangeDesktop(App& app,
+                                                   const Call& call,
+                                                   const control::AuditNote& note,
+                                                   const DesktopChange& change);
+
+// The name for the audit row when somebody acts on another's desktop; else empty.
+std::string OnBehalfOf(App& app, const Call& call, const UserId& owner);
+
+}  // namespace sluice::portal

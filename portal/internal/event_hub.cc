@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "portal/internal/event_hub.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <iterator>
+#include <utility>
+
+#include "base/log.h"
+#include "portal/internal/audit_view.h"
+
+// Locks: state_ is held while control, the agent and the store are asked and while pieces are
+// handed to streams (which only queue). None of those calls back into the hub.
+namespace sluice::portal {
+namespace {
+
+using store::Kind;
+
+constexpr size_t kWaitersMax = 1'000;
+constexpr size_t kOwnersMax = 50'000;
+
+struct TopicRow {
+  std::string_view word;
+  unsigned bit;
+  Kind kind;
+  std::string_view event;
+};
+constexpr std::array<TopicRow, 5> kTopics = {{
+    {"desktops", kTopicDesktops, Kind::kDesktop, "desktop"},
+    {"gpus", kTopicGpus, Kind::kGpu, "gpu"},
+    {"queue", kTopicQueue, Kind::kClaim, "queue"},
+    {"users", kTopicUsers, Kind::kUser, "user"},
+    {"audit", kTopicAudit, Kind::kAudit, "audit"},
+}};
+
+using Piece = std::shared_ptr<const std::string>;
+
+Piece MakePiece(std::string_view event, uint64_t version, std::string_view data) {
+  std::string text;
+  text.reserve(data.size() + 64);
+  if (version != 0) text += fmt::format("id: {}\n", version);
+  text += fmt::format("event: {}\ndata: ", event);
+  text += data;
+  text += "\n\n";
+  return std::make_shared<const std::string>(std::move(text));
+}
+
+Piece ResetPiece(uint64_t version) {
+  return MakePiece("reset", version, fmt::format("{{\"resource_version\":{}}}", version));
+}
+
+Piece DeletedPiece(std::string_view kind, const std::string& id, uint64_t version) {
+  JsonWriter json;
+  json.BeginObject().Field("kind", kind).Field("id", id).EndObject();
+  return MakePiece("deleted", version, json.text());
+}
+
+bool HasEnded(DesktopState state) {
+  return state == DesktopState::kStopping || state == DesktopState::kStopped ||
+         state == DesktopState::kFailed || state == DesktopState::kDeleting ||
+         state == DesktopState::kSuspended;
+}
+
+}  // namespace
+
+std::optional<unsigned> ParseTopics(std::string_view words) {
+  if (words.empty()) return ~0U;
+  unsigned bits = 0;
+  while (true) {
+    const size_t comma = words.find(',');
+    const std::string_view word = words.substr(0, comma);
+    const auto row = std::ranges::find(kTopics, word, &TopicRow::word);
+    if (row == kTopics.end()) return std::nullopt;
+    bits |= row->bit;
+    if (comma == std::string_view::npos) return bits;
+    words.remove_prefix(comma + 1);
+  }
+}
+
+unsigned TopicsFor(const Caller& caller) {
+  const auto scoped = [&caller](std::string_view scope) {
+    return caller.kind != Caller::Kind::kToken ||
+           std::ranges::find(caller.scopes, scope) != caller.scopes.end();
+  };
+  unsigned topics = 0;
+  if (scoped("desktops:read")) topics |= kTopicDesktops;
+  if (scoped("gpus:read")) topics |= kTopicGpus | kTopicQueue;
+  if (scoped("admin") && caller.Is(Role::kAdmin)) topics |= kTopicUsers;
+  if (scoped("admin") && caller.Is(Role::kOperator)) topics |= kTopicAudit;
+  return topics;
+}
+
+EventHub::EventHub(App& app, Gateway& gateway) : app_(app), gateway_(gateway) {}
+
+EventHub::~EventHub() {
+  Stop();
+}
+
+void EventHub::Stop() {
+  if (thread_.joinable()) {
+    thread_.request_stop();
+    watch_->Cancel();
+    thread_.join();
+  }
+  auto rest = state_.With([](State& state) { return std::exchange(state, State()); });
+  for (const Subscriber& subscriber : rest.subscribers) subscriber.stream->Close();
+  AnswerWaiters(std::move(rest.waiters));
+}
+
+void EventHub::Start() {
+  const uint64_t version = app_.store.Version();
+  watch_ = app_.store.WatchFrom(version, {});
+  const auto desktops = app_.objects.List<Desktop>();
+  state_.With([&](State& state) {
+    state.version = version;
+    if (!desktops) return;
+    for (const auto& desktop : desktops->objects) {
+      state.owners[desktop->value.id.text()] = desktop->value.owner;
+      state.states[desktop->value.id.text()] = desktop->value.state;
+    }
+  });
+  thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+}
+
+void EventHub::Run(const std::stop_token& stop) {
+  Duration next_tick = app_.clock.Steady();
+  Duration next_heartbeat = next_tick + app_.options.heartbeat_every;
+  while (!stop.stop_requested()) {
+    const Duration wait =
+        std::clamp(next_tick - app_.clock.Steady(), Duration(0), app_.options.usage_every);
+    const auto events = watch_->Next(wait);
+    if (stop.stop_requested()) return;
+    if (!events) {
+      // Fell behind the history that is kept: everybody lists again.
+      watch_ = app_.store.WatchFrom(app_.store.Version(), {});
+      state_.With([this](State& state) { ResetAll(state); });
+    } else if (!events->empty()) {
+      HandleEvents(*events);
+    }
+    const Duration now = app_.clock.Steady();
+    if (now >= next_tick) {
+      Tick(now);
+      next_tick = now + app_.options.usage_every;
+    }
+    if (now >= next_heartbeat) {
+      Heartbeat();
+      next_heartbeat = now + app_.options.heartbeat_every;
+    }
+  }
+}
+
+std::vector<EventHub::Change> EventHub::Changes(const std::vector<store::Event>& events, App& app) {
+  // The newest change of each object; a claim's change is one of its desktop as well, whose
+  // allocation it shows.
+  std::map<std::pair<Kind, std::string>, Change> newest;
+  const auto note = [&newest](Change change) {
+    auto key = std::pair(change.kind, change.id);
+    newest[std::move(key)] = std::move(change);
+  };
+  for (const store::Event& event : events) {
+    const bool shown = std::ranges::any_of(
+        kTopics, [&](const TopicRow& row) { return row.kind == event.object.kind; });
+    if (!shown) continue;
+    note({event.object.kind, event.object.id, event.version, event.deleted});
+    if (event.object.kind != Kind::kClaim || event.deleted) continue;
+    const auto claim = app.objects.Get<Claim>(event.object.id);
+    if (!claim || (*claim)->value.owner_kind != ClaimOwner::kDesktop) continue;
+    const std::string& desktop = (*claim)->value.desktop.text();
+    const auto found = newest.find({Kind::kDesktop, desktop});
+    if (found != newest.end() && found->second.deleted) continue;
+    note({Kind::kDesktop, desktop, event.version, false});
+  }
+  std::vector<Change> changes;
+  for (auto& [key, change] : newest) changes.push_back(std::move(change));
+  // By version, so that whoever resumes from any of them has seen all before it.
+  std::ranges::stable_sort(changes, {}, &Change::version);
+  return changes;
+}
+
+void EventHub::HandleEvents(const std::vector<store::Event>& events) {
+  const auto changes = Changes(events, app_);
+  const Duration now = app_.clock.Steady();
+  auto ready = state_.With([&](State& state) {
+    for (const store::Event& event : events) {
+      HandleConsequences(state, event);
+      state.version = std::max(state.version, event.version);
+    }
+    if (!state.subscribers.empty()) {
+      View view(app_);
+      for (const Change& change : changes) {
+        std::vector<Subscriber*> to;
+        for (Subscriber& subscriber : state.subscribers) {
+          if (subscriber.sent_through < change.version) to.push_back(&subscriber);
+        }
+        Show(state, change, std::move(to), view);
+      }
+    }
+    return TakeReadyWaiters(state, now);
+  });
+  AnswerWaiters(std::move(ready));
+}
+
+// What must happen because of a change, whoever looks.
+void EventHub::HandleConsequences(State& state, const store::Event& event) {
+  const std::string& id = event.object.id;
+  const Kind kind = event.object.kind;
+  if (event.deleted && (kind == Kind::kSession || kind == Kind::kToken)) {
+    app_.tickets.Revoke(id);
+    EndStreams(state, [&id](const Caller& caller) { return caller.session == id; });
+    if (app_.streams != nullptr) app_.streams->EndSession(id);
+  }
+  if (kind == Kind::kUser) {
+    const auto user = app_.objects.Get<User>(id);
+    const bool gone = !user || (*user)->value.disabled;
+    EndStreams(state, [&](const Caller& caller) {
+      return caller.user.id.text() == id && (gone || caller.user.role != (*user)->value.role);
+    });
+    if (gone && app_.streams != nullptr) app_.streams->EndUser(UserId(id));
+  }
+  if (kind != Kind::kDesktop) return;
+  if (event.deleted) {
+    state.states.erase(id);
+    state.usage_shown.erase(id);
+    state.places_shown.erase(id);
+    if (app_.streams != nullptr) app_.streams->Stopped(DesktopId(id), "The desktop was deleted.");
+    return;
+  }
+  const auto stored = app_.objects.Get<Desktop>(id);
+  if (!stored) return;
+  const Desktop& desktop = (*stored)->value;
+  if (state.owners.size() >= kOwnersMax) state.owners.clear();
+  state.owners[id] = desktop.owner;
+  const auto before = state.states.find(id);
+  if (before != state.states.end() && before->second == desktop.state) return;
+  state.states[id] = desktop.state;
+  if (app_.streams == nullptr) return;
+  if (HasEnded(desktop.state)) app_.streams->Stopped(desktop.id, desktop.reason);
+  if (desktop.state == DesktopState::kIdleWarned) {
+    app_.streams->TellStopping(
+        desktop.id, desktop.state_since + desktop.idle.warn_before, desktop.reason);
+  }
+}
+
+void EventHub::Show(State& state, const Change& change, std::vector<Subscriber*> to, View& view) {
+  const auto topic = std::ranges::find(kTopics, change.kind, &TopicRow::kind);
+  std::erase_if(to, [&](const Subscriber* one) { return (one->topics & topic->bit) == 0; });
+  if (to.empty()) return;
+  Piece piece;
+  switch (change.kind) {
+    case Kind::kDesktop:
+      ShowDesktop(state, change, to, view);
+      return;
+    case Kind::kGpu:
+      ShowGpu(change, to, view);
+      return;
+    case Kind::kClaim:
+      piece = MakePiece(
+          "queue", change.version, fmt::format("{{\"resource_version\":{}}}", change.version));
+      break;
+    case Kind::kUser: {
+      const auto user = app_.objects.Get<User>(change.id);
+      if (change.deleted || !user) {
+        piece = DeletedPiece("user", change.id, change.version);
+        break;
+      }
+      JsonWriter json;
+      json.BeginObject();
+      WriteUserMembers(json, (*user)->value, (*user)->version);
+      json.EndObject();
+      piece = MakePiece("user", change.version, json.text());
+      break;
+    }
+    case Kind::kAudit: {
+      const auto object = app_.store.Get(Kind::kAudit, change.id);
+      const auto row =
+          object ? DecodeAuditRow(object->body) : Result<AuditRow>(Fail(Code::kNotFound, "no row"));
+      if (!row) return;
+      JsonWriter json;
+      WriteAuditRow(json, *row);
+      piece = MakePiece("audit", change.version, json.text());
+      break;
+    }
+    default:
+      return;
+  }
+  for (Subscriber* subscriber : to) (void)subscriber->stream->Write(piece);
+}
+
+void EventHub::ShowDesktop(State& state,
+                           const Change& change,
+                           std::vector<Subscriber*>& to,
+                           View& view) {
+  const auto desktop = app_.objects.Get<Desktop>(change.id);
+  const auto known = state.owners.find(change.id);
+  const UserId owner = desktop                       ? (*desktop)->value.owner
+                       : known != state.owners.end() ? known->second
+                                                     : UserId();
+  std::erase_if(to, [&owner](const Subscriber* one) {
+    return !one->caller.SeesAll() && one->caller.user.id != owner;
+  });
+  if (to.empty()) return;
+  const Piece piece = desktop ? MakePiece("desktop", change.version, view.Json(**desktop))
+                              : DeletedPiece("desktop", change.id, change.version);
+  for (Subscriber* subscriber : to) (void)subscriber->stream->Write(piece);
+}
+
+void EventHub::ShowGpu(const Change& change, std::vector<Subscriber*>& to, View& view) {
+  const auto gpu = app_.objects.Get<Gpu>(change.id);
+  if (!gpu) {
+    const Piece piece = DeletedPiece("gpu", change.id, change.version);
+    for (Subscriber* subscriber : to) (void)subscriber->stream->Write(piece);
+    return;
+  }
+  // Operators see all names; who holds a share of the card sees his own; the rest see none.
+  std::set<UserId> holders;
+  for (const Share& share : (*gpu)->value.shares) {
+    if (const auto claim = app_.objects.Get<Claim>(share.claim.text())) {
+      holders.insert((*claim)->value.user);
+    }
+  }
+  std::map<std::string, Piece> pieces;
+  for (Subscriber* subscriber : to) {
+    const Caller& caller = subscriber->caller;
+    const bool holds = holders.contains(caller.user.id);
+    const std::string seen_by = caller.SeesAll() ? "*" : holds ? caller.user.id.text() : "";
+    Piece& piece = pieces[seen_by];
+    if (piece == nullptr) {
+      JsonWriter json;
+      view.Write(json, **gpu, seen_by.empty() ? nullptr : &caller);
+      piece = MakePiece("gpu", change.version, json.text());
+    }
+    (void)subscriber->stream->Write(piece);
+  }
+}
+
+void EventHub::ShowAgain(const DesktopId& desktop) {
+  state_.With([&](State& state) {
+    std::vector<Subscriber*> to;
+    for (Subscriber& subscriber : state.subscribers) to.push_back(&subscriber);
+    View view(app_);
+    Show(state, {Kind::kDesktop, desktop.text(), 0, false}, std::move(to), view);
+  });
+}
+
+void EventHub::ShowUsage(State& state, View&) {
+  const auto desktops = app_.objects.List<Desktop>();
+  if (!desktops) return;
+  for (const auto& stored : desktops->objects) {
+    const Desktop& desktop = stored->value;
+    if (!IsRunning(desktop.state) || desktop.claim.empty()) continue;
+    JsonWriter load;
+    WriteLoad(load, app_.usage.Of(desktop.claim));
+    std::string& shown = state.usage_shown[desktop.id.text()];
+    if (shown == load.text()) continue;
+    shown = load.text();
+    JsonWriter json;
+    json.BeginObject().Field("desktop_id", desktop.id.text()).Key("usage").Raw(load.text());
+    json.EndObject();
+    const Piece piece = MakePiece("usage", 0, json.text());
+    for (Subscriber& subscriber : state.subscribers) {
+      const bool sees = subscriber.caller.SeesAll() || subscriber.caller.user.id == desktop.owner;
+      if (sees && (subscriber.topics & kTopicDesktops) != 0) (void)subscriber.stream->Write(piece);
+    }
+  }
+}
+
+void EventHub::ShowCards(State& state, View& view) {
+  const auto cards = app_.agent.Cards();
+  const auto gpus = app_.objects.List<Gpu>();
+  if (!cards || !gpus) return;
+  for (const auto& gpu : gpus->objects) {
+    const auto card = std::ranges::find(
+        *cards, gpu->value.id, [](const agent::CardState& one) { return one.gpu.id; });
+    if (card == cards->end()) continue;
+    std::string now = fmt::format("{} {} {}",
+                                  card->use.memory_used.value(),
+                                  card->use.utilization_percent,
+                                  card->use.temperature_c);
+    for (const Share& share : gpu->value.shares) {
+      const auto load = app_.usage.Of(share.claim);
+      now += fmt::format(
+          " {}:{}:{}", share.claim.text(), load ? load->used.value() : -1, load && load->busy());
+    }
+    std::string& shown = state.gpus_shown[gpu->value.id.text()];
+    if (shown == now) continue;
+    shown = std::move(now);
+    std::vector<Subscriber*> to;
+    for (Subscriber& subscriber : state.subscribers) to.push_back(&subscriber);
+    Show(state, {Kind::kGpu, gpu->value.id.text(), 0, false}, std::move(to), view);
+  }
+}
+
+// A place in the queue changes without any change of the desktop's own row.
+void EventHub::ShowPlaces(State& state, View& view) {
+  const auto desktops = app_.objects.List<Desktop>();
+  if (!desktops) return;
+  for (const auto& stored : desktops->objects) {
+    const Desktop& desktop = stored->value;
+    if (desktop.state != DesktopState::kQueued || desktop.claim.empty()) continue;
+    const auto place = app_.control.PlaceInQueue(desktop.claim);
+    if (!place) continue;
+    std::string now =
+        fmt::format("{} {} {} {}",
+                    place->position,
+                    place->waiting,
+                    place->reason,
+                    place->next_likely.value_or(TimePoint()).time_since_epoch().count());
+    std::string& shown = state.places_shown[desktop.id.text()];
+    if (shown == now) continue;
+    shown = std::move(now);
+    std::vector<Subscriber*> to;
+    for (Subscriber& subscriber : state.subscribers) to.push_back(&subscriber);
+    Show(state, {Kind::kDesktop, desktop.id.text(), 0, false}, std::move(to), view);
+  }
+}
+
+void EventHub::Tick(Duration now) {
+  auto ready = state_.With([&](State& state) {
+    unsigned topics = 0;
+    for (const Subscriber& subscriber : state.subscribers) topics |= subscriber.topics;
+    View view(app_);
+    if ((topics & kTopicDesktops) != 0) {
+      ShowUsage(state, view);
+      ShowPlaces(state, view);
+    }
+    if ((topics & kTopicGpus) != 0) ShowCards(state, view);
+    return TakeReadyWaiters(state, now);
+  });
+  AnswerWaiters(std::move(ready));
+}
+
+void EventHub::Heartbeat() {
+  static const Piece beat = std::make_shared<const std::string>(": still here\n\n");
+  state_.With([this](State& state) {
+    EndStreams(state, [this](const Caller& caller) {
+      return !caller.session.empty() && !app_.sessions.StillGood(caller.session);
+    });
+    std::erase_if(state.subscribers,
+                  [](const Subscriber& subscriber) { return !subscriber.stream->Write(beat); });
+  });
+}
+
+void EventHub::EndStreams(State& state, const std::function<bool(const Caller&)>& whose) {
+  std::erase_if(state.subscribers, [&whose](const Subscriber& subscriber) {
+    if (!whose(subscriber.caller)) return false;
+    subscriber.stream->Close();
+    return true;
+  });
+}
+
+void EventHub::ResetAll(State& state) {
+  state.version = app_.store.Version();
+  const Piece piece = ResetPiece(state.version);
+  for (Subscriber& subscriber : state.subscribers) {
+    subscriber.sent_through = state.version;
+    (void)subscriber.stream->Write(piece);
+  }
+}
+
+bool EventHub::HasRoomFor(const UserId& user) {
+  return state_.With([&](State& state) {
+    std::erase_if(state.subscribers,
+                  [](const Subscriber& subscriber) { return subscriber.stream->closed(); });
+    const auto own = std::ranges::count_if(
+        state.subscribers, [&user](const Subscriber& one) { return one.caller.user.id == user; });
+    return state.subscribers.size() < app_.options.event_streams_max &&
+           static_cast<size_t>(own) < app_.options.event_streams_per_user;
+  });
+}
+
+void EventHub::Subscribe(Subscription subscription) {
+  state_.With([&](State& state) {
+    Subscriber subscriber{.caller = std::move(subscription.caller),
+                          .topics = subscription.topics,
+                          .sent_through = state.version,
+                          .stream = std::move(subscription.stream)};
+    // An id without data sets what the browser sends as Last-Event-ID when it comes back.
+    const std::string hello = fmt::format(": sluice\nretry: 2000\nid: {}\n\n", state.version);
+    if (subscription.last_seen) {
+      CatchUp(state, subscriber, *subscription.last_seen);
+    } else {
+      (void)subscriber.stream->Write(std::make_shared<const std::string>(hello));
+    }
+    state.subscribers.push_back(std::move(subscriber));
+  });
+}
+
+void EventHub::CatchUp(State& state, Subscriber& subscriber, uint64_t from) {
+  std::vector<store::Event> missed;
+  bool reset = from > app_.store.Version();
+  const auto watch = app_.store.WatchFrom(from, {});
+  while (!reset) {
+    auto events = watch->Next(Duration(0));
+    if (!events) {
+      reset = true;
+    } else if (events->empty()) {
+      break;
+    } else {
+      std::ranges::move(*events, std::back_inserter(missed));
+      if (missed.back().version >= state.version) break;
+    }
+  }
+  if (reset) {
+    (void)subscriber.stream->Write(ResetPiece(state.version));
+    return;
+  }
+  View view(app_);
+  for (const Change& change : Changes(missed, app_)) Show(state, change, {&subscriber}, view);
+  if (!missed.empty()) subscriber.sent_through = std::max(state.version, missed.back().version);
+  (void)subscriber.stream->Write(std::make_shared<const std::string>(
+      fmt::format(": caught up\nid: {}\n\n", subscriber.sent_through)));
+}
+
+size_t EventHub::streams() const {
+  return state_.With([](const State& state) { return state.subscribers.size(); });
+}
+
+std::string EventHub::RunSignature(const std::string& id) {
+  const auto claim = app_.objects.Get<Claim>(id);
+  if (!claim || (*claim)->value.phase != ClaimPhase::kPending) return "";
+  const auto place = app_.control.PlaceInQueue((*claim)->value.id);
+  return fmt::format(
+      "pending {} {}", place ? place->position : 0, place ? place->reason : (*claim)->value.reason);
+}
+
+bool EventHub::WaitForRun(RunWaiter waiter) {
+  return state_.With([&](State& state) {
+    if (state.waiters.size() >= kWaitersMax) return false;
+    state.waiters.push_back(std::move(waiter));
+    return true;
+  });
+}
+
+std::vector<EventHub::RunWaiter> EventHub::TakeReadyWaiters(State& state, Duration now) {
+  std::vector<RunWaiter> ready;
+  std::erase_if(state.waiters, [&](RunWaiter& waiter) {
+    const bool over = waiter.deadline <= now || RunSignature(waiter.admitted.id) != waiter.before;
+    if (over) ready.push_back(std::move(waiter));
+    return over;
+  });
+  return ready;
+}
+
+void EventHub::AnswerWaiters(std::vector<RunWaiter> waiters) {
+  for (const RunWaiter& waiter : waiters) {
+    waiter.responder->Send(gateway_.Run(waiter.admitted, waiter.request));
+  }
+}
+
+}  // namespace sluice::portal
