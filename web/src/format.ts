@@ -79,9 +79,19 @@ export function clock(time: string, language: Language, now: Date = new Date()):
 }
 
 export function fullTime(time: string, language: Language): string {
-  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'long' }).format(
-    new Date(time),
-  );
+  return new Intl.DateTimeFormat(language, {
+    dateStyle: 'medium',
+    timeStyle: 'short',
+    hourCycle: 'h23',
+  }).format(new Date(time));
+}
+
+// "2026-11-22 18:36:08": sorts and reads the same everywhere; for logs.
+export function stamp(time: string): string {
+  const d = new Date(time);
+  const two = (n: number) => String(n).padStart(2, '0');
+  const day = `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+  return `${day} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
 }
 
 // "in 20 min", "3 min ago"; Intl has the words of every language.

@@ -286,37 +286,41 @@ export default function Account() {
     <>
       <PageHead title={t('nav.account')} />
       <div className="account">
-        <Person me={me} />
-        <Appearance />
-        <section className="panel section" aria-label={t('account.password')}>
-          <h2>{t('account.password')}</h2>
-          <PasswordForm
-            currentLabel={t('password.current')}
-            onDone={() => notifications.show({ message: t('password.done') })}
-          />
-        </section>
-        <section className="panel section" aria-label={t('account.sessions')}>
-          <h2>{t('account.sessions')}</h2>
-          {me.session_expires_at && (
-            <Text size="sm">
-              {t('account.session_until', { time: fullTime(me.session_expires_at, language) })}
+        <div>
+          <Person me={me} />
+          <Appearance />
+          <section className="panel section" aria-label={t('account.sessions')}>
+            <h2>{t('account.sessions')}</h2>
+            {me.session_expires_at && (
+              <Text size="sm">
+                {t('account.session_until', { time: fullTime(me.session_expires_at, language) })}
+              </Text>
+            )}
+            <Text size="sm" c="dimmed">
+              {t('account.everywhere_why')}
             </Text>
-          )}
-          <Text size="sm" c="dimmed">
-            {t('account.everywhere_why')}
-          </Text>
-          <Group>
-            <Button variant="default" onClick={() => signOut.mutate(false)}>
-              {t('nav.sign_out')}
-            </Button>
-            <Button variant="default" onClick={() => signOut.mutate(true)}>
-              {t('account.everywhere')}
-            </Button>
-          </Group>
-          <Text size="xs" c="dimmed">
-            {t('account.version', { version: me.version })}
-          </Text>
-        </section>
+            <Group>
+              <Button variant="default" onClick={() => signOut.mutate(false)}>
+                {t('nav.sign_out')}
+              </Button>
+              <Button variant="default" onClick={() => signOut.mutate(true)}>
+                {t('account.everywhere')}
+              </Button>
+            </Group>
+            <Text size="xs" c="dimmed">
+              {t('account.version', { version: me.version })}
+            </Text>
+          </section>
+        </div>
+        <div>
+          <section className="panel section" aria-label={t('account.password')}>
+            <h2>{t('account.password')}</h2>
+            <PasswordForm
+              currentLabel={t('password.current')}
+              onDone={() => notifications.show({ message: t('password.done') })}
+            />
+          </section>
+        </div>
         <div className="wide">
           <Tokens admin={me.user.role === 'admin'} />
         </div>

@@ -66,7 +66,7 @@ export function MainButton({ desktop }: { desktop: Desktop }) {
       );
     case 'retry':
       return (
-        <Button onClick={acts.again} loading={acts.busy}>
+        <Button onClick={acts.start} loading={acts.busy}>
           {t('act.retry')}
         </Button>
       );

@@ -87,7 +87,7 @@ export function TemplatePicker(props: {
       {props.templates.map((template) => {
         const { name, summary } = templateWords(template, words);
         return (
-          <div key={template.id}>
+          <div key={template.id} className="template-cell">
             <button
               type="button"
               role="radio"

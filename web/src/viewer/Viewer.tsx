@@ -329,7 +329,7 @@ function Screen({ desktop, look }: { desktop: Desktop; look: LookState | null })
   const live = isLive(desktop);
   useEffect(() => {
     if (phase.name === 'stopped' && live && desktop.state_since) {
-      const timer = window.setTimeout(() => connect(false), 500);
+      const timer = window.setTimeout(() => connect(false), 1500);
       return () => window.clearTimeout(timer);
     }
   }, [phase.name, live, desktop.state_since, connect]);

@@ -7,6 +7,7 @@ import { useState } from 'react';
 import { call } from '../../api/client';
 import { keys, useMe } from '../../api/queries';
 import type { AuditEvent, Integrity, Page } from '../../api/types';
+import { stamp } from '../../format';
 import { useWords } from '../../i18n';
 import { IconDownload, IconShieldCheck } from '../../parts/icons';
 import { Rows } from '../../parts/Rows';
@@ -106,13 +107,11 @@ function Export({ query }: { query: URLSearchParams }) {
 }
 
 function Row({ event }: { event: AuditEvent }) {
-  const { language } = useWords();
-  const at = new Intl.DateTimeFormat(language, { dateStyle: 'short', timeStyle: 'medium' });
   const good = event.outcome === 'ok' || event.outcome === 'success';
   return (
     <tr tabIndex={0}>
       <td className="quiet">{event.seq}</td>
-      <td className="nowrap">{at.format(new Date(event.at))}</td>
+      <td className="nowrap">{stamp(event.at)}</td>
       <td>
         {event.actor}
         {event.on_behalf_of && ` → ${event.on_behalf_of}`}

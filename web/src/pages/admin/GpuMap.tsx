@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every card as a bar cut to its shares, and who waits.
-import { Button, Text } from '@mantine/core';
+import { Button, Group, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { call } from '../../api/client';
 import { keys, useGpus, useMe, useQueue } from '../../api/queries';
@@ -106,26 +106,24 @@ function Card({ gpu, admin }: { gpu: Gpu; admin: boolean }) {
             {gpu.driver_version && ` · ${t('gpu.driver', { version: gpu.driver_version })}`}
           </Text>
         </div>
-        <Health gpu={gpu} />
+        <Group gap="md">
+          <Health gpu={gpu} />
+          {admin && <CordonButton gpu={gpu} />}
+        </Group>
       </div>
       <CardBar gpu={gpu} tall />
       <div className="line">
         <span>
           {t('gpu.held', { held: memoryOf(gpu.held_bytes, gpu.memory_bytes) })}
-          {' · '}
-          {t('gpu.free', { free: memory(gpu.stale ? 0 : gpu.free_bytes) })}
-          {' · '}
-          {t('gpu.used', { used: memory(gpu.used_bytes) })}
+          {!gpu.stale && ` · ${t('gpu.free', { free: memory(gpu.free_bytes) })}`}
+          {!gpu.stale && ` · ${t('gpu.used', { used: memory(gpu.used_bytes) })}`}
         </span>
-        <span className="quiet">
-          GPU {gpu.utilization_percent} %{gpu.temperature_c > 0 && ` · ${gpu.temperature_c} °C`}
-        </span>
+        {!gpu.stale && (
+          <span className="quiet">
+            GPU {gpu.utilization_percent} %{gpu.temperature_c > 0 && ` · ${gpu.temperature_c} °C`}
+          </span>
+        )}
       </div>
-      {admin && (
-        <div>
-          <CordonButton gpu={gpu} />
-        </div>
-      )}
     </article>
   );
 }
