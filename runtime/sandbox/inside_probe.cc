@@ -83,8 +83,9 @@ void Route() {
 
 // A path far longer than any that can be named in one piece.
 void Deep() {
-  for (int i = 0; i < 3000; ++i) {
-    if (mkdir("d", 0700) != 0 || chdir("d") != 0) std::perror("d");
+  const std::string name(100, 'd');
+  for (int i = 0; i < 400; ++i) {
+    if (mkdir(name.c_str(), 0700) != 0 || chdir(name.c_str()) != 0) std::perror("deep");
   }
 }
 

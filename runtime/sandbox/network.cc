@@ -156,6 +156,10 @@ Result<Outbound> StartOutbound(pid_t target, uint32_t uid, bool change_user) {
   if (::access("/dev/net/tun", F_OK) != 0) {
     return Fail(Code::kFailedPrecondition, "/dev/net/tun is missing");
   }
+  if (!change_user && ::access("/dev/net/tun", R_OK | W_OK) != 0) {
+    return Fail(Code::kFailedPrecondition,
+                "/dev/net/tun is closed to ordinary users (as root: chmod 666 /dev/net/tun)");
+  }
   std::array<int, 2> ready{};
   std::array<int, 2> exit_ends{};
   if (::pipe2(ready.data(), O_CLOEXEC) != 0) return Fail(ErrnoError(errno, "start slirp4netns"));

@@ -306,8 +306,13 @@ TEST_F(Desktop, ReachesNeitherThisMachineNorMetadataAddresses) {
 TEST_F(Desktop, HasAWayOutWhenItIsAllowedOne) {
   const std::string answer = Answer("./probe route");
   const std::string network = runtime_->GetStatus(spec_.desktop)->network;
-  EXPECT_EQ(network, "outbound");
-  EXPECT_EQ(answer, "tap0\n");
+  if (::access("/dev/net/tun", R_OK | W_OK) == 0) {
+    EXPECT_EQ(network, "outbound");
+    EXPECT_EQ(answer, "tap0\n");
+  } else {  // The machine keeps it from ordinary users; then that has to be said.
+    EXPECT_TRUE(network.starts_with("none: /dev/net/tun")) << network;
+    EXPECT_EQ(answer, "");
+  }
 }
 
 TEST_F(Desktop, HasNoWayOutWhenItIsNotAllowedOne) {
@@ -428,7 +433,7 @@ TEST_F(Desktop, SurvivesTheDeathOfWhoeverStartedIt) {
 
 TEST_F(Desktop, RemovesAHomeOfAnyDepthWithoutFollowingItsLinks) {
   std::ofstream(machine_.root() + "/precious") << "mine";
-  Answer("ln -s / up; ./probe deep; chmod 0 ~/d; ln -s " + machine_.root() + " ~/out");
+  Answer("ln -s / up; ./probe deep; chmod 0 ~/ddd*; ln -s " + machine_.root() + " ~/out");
   ASSERT_TRUE(runtime_->Remove(spec_.desktop, false));
   EXPECT_FALSE(fs::exists(Home()));
   EXPECT_TRUE(fs::exists(machine_.root() + "/precious"));
@@ -440,12 +445,13 @@ TEST(SandboxOnAFullDisk, SaysSoAndLeavesNoHalfAHome) {
   const pid_t child = ::fork();
   if (child == 0) {
     const uid_t uid = ::geteuid();
+    const gid_t gid = ::getegid();
     const int user = uid == 0 ? 0 : CLONE_NEWUSER;
     if (::unshare(CLONE_NEWNS | user) != 0) ::_exit(10);
     if (user != 0) {
       std::ofstream("/proc/self/setgroups") << "deny";
       std::ofstream("/proc/self/uid_map") << fmt::format("{0} {0} 1", uid);
-      std::ofstream("/proc/self/gid_map") << fmt::format("{0} {0} 1", ::getegid());
+      std::ofstream("/proc/self/gid_map") << fmt::format("{0} {0} 1", gid);
     }
     ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
     if (::mount("tmpfs", disk.c_str(), "tmpfs", 0, "size=16k") != 0) ::_exit(11);
