@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "shim/internal/test_ledger.h"
+#include "shim/internal/testing/ledger.h"
 
 namespace sluice::region {
 namespace {

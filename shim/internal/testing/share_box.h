@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+#include "base/units.h"
+#include "shim/region.h"
+#include "simgpu/scene.h"
+
+namespace sluice::shim {
+
+// A share without an agent: pages made by hand, simulated cards, and a mount namespace in which
+// programs see both and are given the interposer, as in a sandbox. One thread at a time.
+class ShareBox {
+ public:
+  struct Options {
+    std::string fleet = "1x24GiB";
+    Bytes limit = GiB(1);
+    Bytes context{0};       // Charged for a process's first context.
+    Bytes real_context{0};  // What the simulated card takes for one.
+    bool shared = true;     // False: no pages and no interposer: the bare driver.
+    bool preload = true;    // False: the share is there, the interposer is not.
+  };
+  explicit ShareBox(const Options& options);
+  ShareBox() : ShareBox(Options{}) {}
+  ShareBox(const ShareBox&) = delete;
+  ShareBox& operator=(const ShareBox&) = delete;
+  ~ShareBox();  // Ends what was started in it.
+
+  struct Outcome {
+    int status = -1;  // Exit status, or 128 + signal.
+    std::string output;
+  };
+  // Runs a program to its end. `environment` is all it gets.
+  Outcome Run(const std::vector<std::string>& argv,
+              const std::vector<std::string>& environment = {});
+
+  // Starts a program whose standard input and output are ours.
+  struct Started {
+    pid_t pid = -1;
+    int to = -1;
+    int from = -1;
+  };
+  Started Start(const std::vector<std::string>& argv,
+                const std::vector<std::string>& environment = {});
+  // Closes its input and waits for its end.
+  int Finish(Started& started);
+  void Kill(Started& started);
+
+  region::PolicyPage& policy() { return *policy_; }
+  region::LedgerPage& ledger() { return *ledger_; }
+  int ledger_file() const { return ledger_file_; }
+  const std::string& folder() const { return folder_; }
+  std::string state_folder() const { return folder_ + "/state"; }
+
+  // "8 2 0 …": one line of a started program.
+  static std::string ReadLine(int from);
+
+ private:
+  void MakePages();
+  void MakeEtc();
+  void Enter() const;  // In a child.
+
+  Options options_;
+  std::string folder_;
+  pid_t creator_;
+  simgpu::Scene scene_;
+  region::PolicyPage* policy_ = nullptr;
+  region::LedgerPage* ledger_ = nullptr;
+  int ledger_file_ = -1;
+  std::vector<pid_t> running_;
+};
+
+}  // namespace sluice::shim
