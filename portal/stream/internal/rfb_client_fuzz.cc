@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// A viewer's bytes, in pieces of every size: the first byte chooses mode and piece.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "portal/stream/internal/rfb_client_parser.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
+  using sluice::stream::Mode;
+  if (bytes == 0) return 0;
+  const Mode mode = (data[0] & 1) != 0 ? Mode::kView : Mode::kControl;
+  const size_t piece = std::max<size_t>(1, data[0] >> 1);
+  std::string_view input(reinterpret_cast<const char*>(data) + 1, bytes - 1);
+  const size_t all = input.size();
+  const sluice::ManualClock clock;
+  sluice::stream::internal::RfbClientParser parser(mode, clock);
+  std::string out;
+  while (!input.empty()) {
+    const size_t taken = std::min(piece, input.size());
+    if (!parser.Feed(input.substr(0, taken), out)) break;
+    input.remove_prefix(taken);
+  }
+  if (out.size() > all) std::abort();
+  return 0;
+}
