@@ -31,12 +31,13 @@ Error FromErrno(int error, std::string_view what, const std::string& path) {
   return {code, fmt::format("{} {}: {}", what, path, std::generic_category().message(error)), {}};
 }
 
-Result<std::unique_ptr<Mapping>> Map(const File& file, size_t bytes) {
+Result<std::unique_ptr<Mapping>> Map(const File& file, size_t bytes, Access access) {
   struct stat status = {};
   if (fstat(file.get(), &status) != 0 || status.st_size < static_cast<off_t>(bytes)) {
     return Fail(Code::kDataLoss, "a share's page is shorter than it should be");
   }
-  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  const int protection = access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
+  void* at = mmap(nullptr, bytes, protection, MAP_SHARED, file.get(), 0);
   if (at == MAP_FAILED) {
     return Fail(FromErrno(errno, "mapping", "a share's page"));
   }

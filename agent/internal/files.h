@@ -47,8 +47,12 @@ class Mapping {
   size_t bytes_;
 };
 
+enum class Access { kRead, kWrite };
+
 // Maps the first `bytes` of a file. Fails with kDataLoss when it is shorter.
-Result<std::unique_ptr<Mapping>> Map(const File& file, size_t bytes);
+Result<std::unique_ptr<Mapping>> Map(const File& file,
+                                     size_t bytes,
+                                     Access access = Access::kWrite);
 
 // Makes a file of `bytes` zeros with its space reserved on the disk, under a name of its own until
 // Publish renames it. Fails with kResourceExhausted when there is no space, else kUnavailable.
