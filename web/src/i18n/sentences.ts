@@ -22,11 +22,11 @@ const fixed: Record<string, string> = {
   'In use.': '使用中。',
   'Its share of the GPU is gone. Start it to try again.': 'GPU 份额已丢失。可重新启动。',
   'Its time is nearly over: it stops within 5 min unless it is extended.':
-    '时间即将用完:若不延长,将在 5 分钟内停止。',
+    '时间即将用完：若不延长，将在 5 分钟内停止。',
   'It ended unexpectedly. Start it to try again.': '桌面意外结束。可重新启动。',
   'No GPU here can ever give the share that was asked for.': '本机没有显卡能提供所需的份额。',
-  'Nobody has used it for a while; it will stop soon.': '已有一段时间无人使用,即将停止。',
-  'Nobody is connected; its programs run on.': '无人连接,程序继续运行。',
+  'Nobody has used it for a while; it will stop soon.': '已有一段时间无人使用，即将停止。',
+  'Nobody is connected; its programs run on.': '无人连接，程序继续运行。',
   'Preparing the home folder.': '正在准备主目录。',
   'Ready.': '就绪。',
   'Restarting, as asked.': '正在按要求重启。',
@@ -38,13 +38,13 @@ const fixed: Record<string, string> = {
   'Stopping because nobody used it.': '因无人使用正在停止。',
   'Stopping, as asked.': '正在按要求停止。',
   'Suspended because nobody used it.': '因无人使用已挂起。',
-  'Suspended. Its programs wait where they were.': '已挂起,程序停留在原处。',
-  'The GPU went away before the start; waiting again.': '启动前 GPU 不再可用,重新等待。',
+  'Suspended. Its programs wait where they were.': '已挂起，程序停留在原处。',
+  'The GPU went away before the start; waiting again.': '启动前 GPU 不再可用，重新等待。',
   'The desktop could not be started. Start it to try again.': '桌面无法启动。可重试。',
   'The desktop could not be stopped cleanly.': '桌面未能正常停止。',
   'The desktop could not be suspended.': '桌面无法挂起。',
   'The desktop ended unexpectedly. Start it to try again.': '桌面意外结束。可重新启动。',
-  'The share was taken back before the start; waiting again.': '启动前份额被收回,重新等待。',
+  'The share was taken back before the start; waiting again.': '启动前份额被收回，重新等待。',
   'Waiting for a GPU to resume on.': '等待 GPU 以恢复运行。',
   'Waiting for a GPU.': '等待 GPU。',
   'What was suspended can no longer be resumed.': '已挂起的内容无法恢复。',
@@ -54,7 +54,7 @@ const forms: Form[] = [
   ...Object.entries(fixed).map(([text, say]) => ({ form: exactly(text), say })),
   {
     form: /^Nobody has used it for (.+)\. It stops in (.+) unless somebody does\.$/,
-    say: '已有 $1 无人使用。若仍无人使用,将在 $2 后停止。',
+    say: '已有 $1 无人使用。若仍无人使用，将在 $2 后停止。',
   },
   {
     form: /^Stopped because nobody used it for (.+)\. The home is kept\.$/,
@@ -62,23 +62,23 @@ const forms: Form[] = [
   },
   {
     form: /^Stopped because its time of (.+) is over\. The home is kept\.$/,
-    say: '运行时长 $1 已到,桌面已停止。主目录已保留。',
+    say: '运行时长 $1 已到，桌面已停止。主目录已保留。',
   },
   {
     form: /^The display did not answer within (.+)\. Start it to try again; its log says more\.$/,
-    say: '显示在 $1 内没有响应。可重试;详情见日志。',
+    say: '显示在 $1 内没有响应。可重试；详情见日志。',
   },
   {
     form: /^Nothing was painted within (.+)\. Start it to try again; its log says more\.$/,
-    say: '$1 内没有画面。可重试;详情见日志。',
+    say: '$1 内没有画面。可重试；详情见日志。',
   },
-  { form: /^It ended while it was starting: (.+)$/, say: '启动过程中结束:$1' },
+  { form: /^It ended while it was starting: (.+)$/, say: '启动过程中结束：$1' },
   {
     form: /^Could not be cleared up yet and is tried again: (.+)$/,
-    say: '尚未清理完毕,正在重试:$1',
+    say: '尚未清理完毕，正在重试：$1',
   },
   { form: /^Its template "(.+)" is no longer there\.?$/, say: '模板“$1”已不存在。' },
-  { form: /^The X server was killed \(signal (\d+)\)\.$/, say: 'X 服务器被终止(信号 $1)。' },
+  { form: /^The X server was killed \(signal (\d+)\)\.$/, say: 'X 服务器被终止（信号 $1）。' },
 ];
 
 // Parts of the scheduler's reasons, which join them by "; ".
@@ -97,13 +97,13 @@ const parts: Form[] = [
   { form: /^(?:it is|each is) full$/, say: '显卡已满' },
   { form: /^(?:it is|each is) in use$/, say: '显卡使用中' },
   { form: /^most compute free where the memory is: (.+)$/, say: '显存足够的卡上最多空闲算力 $1' },
-  { form: /^none is in service now: (.+)$/, say: '目前没有可用的显卡:$1' },
-  { form: /^out of service: (.+)$/, say: '停用:$1' },
-  { form: /^(.+) are free, but kept for the first in the queue$/, say: '空闲 $1,但保留给队首' },
+  { form: /^none is in service now: (.+)$/, say: '目前没有可用的显卡：$1' },
+  { form: /^out of service: (.+)$/, say: '停用：$1' },
+  { form: /^(.+) are free, but kept for the first in the queue$/, say: '空闲 $1，但保留给队首' },
   { form: /^the largest has (.+)$/, say: '最大的显卡有 $1' },
   { form: /^a card has 100%$/, say: '单卡为 100%' },
   { form: /^there is no GPU here$/, say: '本机没有 GPU' },
-  { form: /^there is no (.+) here, only: (.+)$/, say: '本机没有 $1,只有:$2' },
+  { form: /^there is no (.+) here, only: (.+)$/, say: '本机没有 $1，只有：$2' },
 ];
 
 // "1 h 30 min" → "1 小时 30 分".
@@ -128,7 +128,7 @@ export function inChinese(text: string): string | null {
     .replace(/\.$/, '')
     .split('; ')
     .map((part) => say(part, parts));
-  return said.every((part) => part !== null) ? `${said.join(';')}。` : null;
+  return said.every((part) => part !== null) ? `${said.join('；')}。` : null;
 }
 
 export function sentence(text: string, words: Pick<Words, 'language'>): string {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A table whose rows take the focus: arrows walk them, Home and End go to the ends.
 import type { KeyboardEvent, ReactNode } from 'react';
+import { useWords } from '../i18n';
 
 function walk(event: KeyboardEvent<HTMLTableSectionElement>) {
   const row = (event.target as HTMLElement).closest('tr');
@@ -14,6 +15,7 @@ function walk(event: KeyboardEvent<HTMLTableSectionElement>) {
 }
 
 export function Rows(props: { label: string; head: ReactNode[]; children: ReactNode }) {
+  const { t } = useWords();
   return (
     <div className="panel table-wrap">
       <table aria-label={props.label}>
@@ -21,7 +23,7 @@ export function Rows(props: { label: string; head: ReactNode[]; children: ReactN
           <tr>
             {props.head.map((cell, i) => (
               <th key={i} scope="col">
-                {cell}
+                {cell === '' ? <span className="visually-hidden">{t('act.actions')}</span> : cell}
               </th>
             ))}
           </tr>

@@ -11,6 +11,11 @@ import { modelWords } from '../parts/desktop';
 
 const kKeepS = 300;
 
+const hourMinute = (seconds: number): string => {
+  const d = new Date(seconds * 1000);
+  return `${d.getHours()}:${String(d.getMinutes()).padStart(2, '0')}`;
+};
+
 type Samples = [times: number[], gib: number[], busy: number[]];
 
 // The samples of the last five minutes; they come by events, about one a second while they change.
@@ -55,7 +60,7 @@ function Chart({ samples, limitBytes }: { samples: { current: Samples }; limitBy
           percent: { range: [0, 100] },
         },
         axes: [
-          { ...axis, size: 28, space: 80 },
+          { ...axis, size: 28, space: 80, values: (_, times) => times.map(hourMinute) },
           { ...axis, size: 40, space: 30 },
           { ...axis, scale: 'percent', side: 1, size: 40, space: 30, grid: { show: false } },
         ],

@@ -334,7 +334,7 @@ function Screen({ desktop, look }: { desktop: Desktop; look: LookState | null })
     }
   }, [phase.name, live, desktop.state_since, connect]);
   return (
-    <div className="viewer" data-phase={phase.name}>
+    <main className="viewer" data-phase={phase.name}>
       <div ref={target} className="viewer-screen" />
       <div ref={frozen} className="viewer-frozen" aria-hidden="true" />
       {phase.name !== 'open' && (
@@ -407,7 +407,7 @@ function Screen({ desktop, look }: { desktop: Desktop; look: LookState | null })
       <div className="visually-hidden" aria-live="polite">
         {left && t('keyboard.left')}
       </div>
-    </div>
+    </main>
   );
 }
 

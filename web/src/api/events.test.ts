@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import { QueryClient } from '@tanstack/react-query';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { aDesktop, aGpu } from '../testing';
+import { apply } from './events';
+import { keys } from './queries';
+import type { Desktop, Gpu } from './types';
+
+let client: QueryClient;
+beforeEach(() => {
+  client = new QueryClient();
+  client.setQueryData(keys.desktops('mine'), [aDesktop()]);
+  client.setQueryData(keys.desktops('all'), [aDesktop()]);
+  client.setQueryData(keys.desktop('dsk_1'), aDesktop());
+});
+const mine = () => client.getQueryData<Desktop[]>(keys.desktops('mine')) ?? [];
+const all = () => client.getQueryData<Desktop[]>(keys.desktops('all')) ?? [];
+const one = () => client.getQueryData<Desktop>(keys.desktop('dsk_1'));
+
+describe('Event', () => {
+  test('renews a desktop wherever it is shown', () => {
+    apply(client, 'desktop', aDesktop({ resource_version: 11, state: 'stopped' }), 'usr_1');
+    expect([mine()[0]?.state, all()[0]?.state, one()?.state]).toEqual([
+      'stopped',
+      'stopped',
+      'stopped',
+    ]);
+  });
+
+  test('does not bring back an older state', () => {
+    apply(client, 'desktop', aDesktop({ resource_version: 9, state: 'starting' }), 'usr_1');
+    expect(one()?.state).toBe('ready');
+  });
+
+  test("adds somebody else's desktop to the list of all only", () => {
+    apply(
+      client,
+      'desktop',
+      aDesktop({ id: 'dsk_2', owner: { id: 'usr_2', name: 'wei' } }),
+      'usr_1',
+    );
+    expect(mine()).toHaveLength(1);
+    expect(all()).toHaveLength(2);
+  });
+
+  test('does not make up a list that nobody has read', () => {
+    client.removeQueries({ queryKey: keys.desktops('all') });
+    apply(client, 'desktop', aDesktop({ id: 'dsk_2' }), 'usr_1');
+    expect(client.getQueryData(keys.desktops('all'))).toBeUndefined();
+  });
+
+  test('of usage changes the figures and nothing else', () => {
+    const usage = {
+      used_bytes: 5,
+      limit_bytes: 9,
+      peak_bytes: 7,
+      utilization_percent: 3,
+      processes: 1,
+    };
+    apply(client, 'usage', { desktop_id: 'dsk_1', usage }, 'usr_1');
+    expect(one()).toEqual(aDesktop({ usage }));
+    expect(mine()[0]?.usage).toEqual(usage);
+  });
+
+  test('removes what was deleted', () => {
+    apply(client, 'deleted', { kind: 'desktop', id: 'dsk_1' }, 'usr_1');
+    expect(mine()).toEqual([]);
+    expect(all()).toEqual([]);
+  });
+
+  test('renews a card and adds a new one', () => {
+    client.setQueryData(keys.gpus, [aGpu()]);
+    apply(client, 'gpu', aGpu({ stale: true }), 'usr_1');
+    apply(client, 'gpu', aGpu({ id: 'gpu_1', index: 1 }), 'usr_1');
+    const gpus = client.getQueryData<Gpu[]>(keys.gpus) ?? [];
+    expect(gpus.map((g) => [g.id, g.stale])).toEqual([
+      ['gpu_0', true],
+      ['gpu_1', false],
+    ]);
+  });
+
+  test('reset lists again', () => {
+    apply(client, 'reset', { resource_version: 50 }, 'usr_1');
+    expect(client.getQueryState(keys.desktops('mine'))?.isInvalidated).toBe(true);
+    expect(client.getQueryState(keys.desktop('dsk_1'))?.isInvalidated).toBe(true);
+  });
+});

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { inChinese, sentence } from './sentences';
+
+describe('Sentence', () => {
+  test('has a Chinese form for every reason in the table of desktop states', () => {
+    const source = readFileSync(join(import.meta.dirname, '../../../model/desktop.cc'), 'utf8');
+    const table = source.slice(source.indexOf('kAsked ='), source.indexOf('\n};'));
+    const reasons = [...table.matchAll(/"([A-Z][^"]+\.)"/g)].map((m) => m[1] ?? '');
+    expect(reasons.length).toBeGreaterThan(20);
+    expect(reasons.filter((reason) => inChinese(reason) === null)).toEqual([]);
+  });
+
+  test.each([
+    ['needs 8 GiB on one card; largest free: 3 GiB', '需要单卡 8 GiB；当前最大空闲 3 GiB。'],
+    ['needs 8 GiB on one NVIDIA L4; it is full', '需要 NVIDIA L4 单卡 8 GiB；显卡已满。'],
+    [
+      'needs 2 GiB on one card; 3 GiB are free, but kept for the first in the queue',
+      '需要单卡 2 GiB；空闲 3 GiB，但保留给队首。',
+    ],
+    [
+      'Stopped because nobody used it for 1 h 30 min. The home is kept.',
+      '因 1 小时 30 分 无人使用而停止。主目录已保留。',
+    ],
+  ])('translates %s', (text, said) => {
+    expect(inChinese(text)).toBe(said);
+  });
+
+  test('shows what it does not know as it came', () => {
+    const text = 'something new happened';
+    expect(sentence(text, { language: 'zh-CN' })).toBe('Something new happened');
+    expect(sentence('', { language: 'zh-CN' })).toBe('');
+  });
+});
