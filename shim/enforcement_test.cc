@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The interposer as programs meet it: real processes, preloaded, in front of simulated cards.
-#include <gtest/gtest.h>
 #include <signal.h>
 #include <sstream>
 #include <string>
@@ -9,7 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "shim/internal/testing/share_box.h"
+#include "shim/share_box.h"
 
 namespace sluice::shim {
 namespace {

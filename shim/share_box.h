@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gtest/gtest.h>
 #include <memory>
 #include <string>
 #include <sys/types.h>
@@ -12,8 +13,10 @@
 
 namespace sluice::shim {
 
-// A share without an agent: pages made by hand, simulated cards, and a mount namespace in which
-// programs see both and are given the interposer, as in a sandbox. One thread at a time.
+// For tests, here and in other folders: a share without a sandbox. Simulated cards, pages made by
+// hand or by an agent, and a mount namespace in which programs see both and are given the
+// interposer. Needs root or user namespaces, and the targets sluice_cuda, simgpu_cuda and
+// simgpu_nvml built. One thread at a time.
 class ShareBox {
  public:
   struct Options {
@@ -23,6 +26,7 @@ class ShareBox {
     Bytes real_context{0};  // What the simulated card takes for one.
     bool shared = true;     // False: no pages and no interposer: the bare driver.
     bool preload = true;    // False: the share is there, the interposer is not.
+    bool own_pids = false;  // Programs count processes from 1, as in a sandbox.
   };
   explicit ShareBox(const Options& options);
   ShareBox() : ShareBox(Options{}) {}
@@ -56,7 +60,13 @@ class ShareBox {
   const std::string& folder() const { return folder_; }
   std::string state_folder() const { return folder_ + "/state"; }
 
-  // "8 2 0 …": one line of a started program.
+  // From now on programs get the pages of this folder (an agent's), instead of the own ones.
+  void UseRegion(const std::string& folder) { region_folder_ = folder; }
+
+  // The UUID of the scene's card by position.
+  const std::string& Uuid(size_t card) const { return scene_.cards.at(card).uuid; }
+
+  // One line of a started program; empty at its end.
   static std::string ReadLine(int from);
 
  private:
@@ -66,6 +76,7 @@ class ShareBox {
 
   Options options_;
   std::string folder_;
+  std::string region_folder_;
   pid_t creator_;
   simgpu::Scene scene_;
   region::PolicyPage* policy_ = nullptr;

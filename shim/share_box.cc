@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shim/internal/testing/share_box.h"
+#include "shim/share_box.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -88,6 +87,23 @@ int StatusOf(int status) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+// Goes on as process 1 of a namespace of its own; the caller waits and ends like it.
+void BeFirst() {
+  if (unshare(CLONE_NEWPID) != 0) {
+    Give("a process namespace");
+  }
+  const pid_t first = fork();
+  if (first > 0) {
+    int status = 0;
+    waitpid(first, &status, 0);
+    _exit(StatusOf(status));
+  }
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (mount("proc", "/proc", "proc", 0, nullptr) != 0) {
+    Give("/proc");
+  }
+}
+
 template <typename T>
 T* MakePage(const std::string& path, int& file) {
   file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -111,6 +127,7 @@ ShareBox::ShareBox(const Options& options)
   auto written = simgpu::WriteScene(state_folder(), scene_);
   EXPECT_TRUE(written) << written.error().message;
   MakePages();
+  region_folder_ = folder_;
   MakeEtc();
 }
 
@@ -180,15 +197,16 @@ void ShareBox::Enter() const {
     bool of_share;
   };
   const Place places[] = {
-      {folder_ + "/policy", region::kPolicyPath, false, false, true},
-      {folder_ + "/ledger", region::kLedgerPath, false, true, true},
+      {region_folder_ + "/policy", region::kPolicyPath, false, false, true},
+      {region_folder_ + "/ledger", region::kLedgerPath, false, true, true},
       {kBuild + "/lib/libsluice-cuda.so", "/run/sluice/lib/libsluice-cuda.so", false, false, true},
       {kBuild + "/lib/simgpu", "/run/sluice/simgpu/lib", true, false, false},
       {state_folder(), "/run/sluice/simgpu/state", true, true, false},
+      {region_folder_ + "/visible", "/run/sluice/simgpu/visible", false, false, true},
       {folder_ + "/etc", "/etc", true, true, false},
   };
   for (const Place& place : places) {
-    if (place.of_share && !options_.shared) {
+    if ((place.of_share && !options_.shared) || access(place.from.c_str(), F_OK) != 0) {
       continue;
     }
     if (place.to != "/etc") {
@@ -210,6 +228,9 @@ ShareBox::Started ShareBox::Start(const std::vector<std::string>& argv,
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
     Enter();
+    if (options_.own_pids) {
+      BeFirst();
+    }
     Execute(argv, environment);
   }
   close(in[0]);
