@@ -155,7 +155,7 @@ TEST(Relay, RefusesATicketThatIsUnknownOrUsed) {
   const FakeDisplay display(portal.display_path(), ServePixels);
   const std::string ticket = portal.Ticket("ada", Mode::kControl);
   const auto first = portal.Open(ticket);
-  EXPECT_NE(first->NextText().find("ready"), std::string::npos);
+  EXPECT_NE(first->NextText().find("\"ready\""), std::string::npos);
   for (const std::string& bad : {ticket, std::string("guess"), std::string()}) {
     const auto second = portal.Open(bad);
     EXPECT_NE(second->NextText().find("refused"), std::string::npos);
@@ -223,7 +223,7 @@ TEST(Relay, GivesControlToOneAtATime) {
   const auto second = portal.Open(portal.Ticket("ada", Mode::kControl));
   EXPECT_NE(second->NextText().find("already_open"), std::string::npos);
   const auto third = portal.Open(portal.Ticket("ada", Mode::kControl), true);
-  EXPECT_NE(third->NextText().find("ready"), std::string::npos);
+  EXPECT_NE(third->NextText().find("\"ready\""), std::string::npos);
   EXPECT_EQ(first->WaitClosed().substr(0, 11), "closed 4001");
   third->ShakeHands();
   third->Send(kRequest);
@@ -254,7 +254,7 @@ TEST(Relay, TellsAUserWhoComesLaterWhoLooks) {
   Portal portal;
   const FakeDisplay display(portal.display_path(), ServePixels);
   const auto operator_view = portal.Open(portal.Ticket("grace", Mode::kView, true));
-  EXPECT_NE(operator_view->NextText().find("ready"), std::string::npos);
+  EXPECT_NE(operator_view->NextText().find("\"ready\""), std::string::npos);
   const auto user = portal.Open(portal.Ticket("ada", Mode::kControl));
   EXPECT_NE((user->NextText() + user->NextText()).find("grace is looking"), std::string::npos);
 }

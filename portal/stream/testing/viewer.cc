@@ -58,6 +58,12 @@ std::string Viewer::Read(size_t bytes) {
   return out;
 }
 
+std::string Viewer::ReadSome() {
+  while (rfb_.empty() && Receive()) {
+  }
+  return std::exchange(rfb_, {});
+}
+
 bool Viewer::Send(const std::string& rfb) {
   return socket_->Send(net::MessageType::kBinary, rfb).has_value();
 }

@@ -24,6 +24,8 @@ class Viewer {
   std::string NextText();
   // So many bytes of RFB; texts before them are kept for NextText(). Fewer at the end.
   std::string Read(size_t bytes);
+  // Whatever RFB comes next; empty at the end.
+  std::string ReadSome();
   bool Send(const std::string& rfb);
   // Requires the message "ready" to have come. The viewer's half of the handshake; returns the
   // ServerInit without its name, or what came instead.
