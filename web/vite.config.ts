@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vitest/config';
+import { precompress } from './precompress.ts';
 
 // The portal that `npm run dev` talks to.
 const portal = process.env['SLUICE_PORTAL'] ?? 'http://127.0.0.1:8080';
 
 export default defineConfig({
-  plugins: [react()],
+  plugins: [react(), precompress()],
   build: {
     target: 'es2023',
     // Inlined files would be data: URLs, which the portal's CSP allows for pictures only.
