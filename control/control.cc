@@ -2,7 +2,7 @@
 #include "control/control.h"
 
 #include "control/internal/controller.h"
-#include "control/internal/run_process.h"
+#include "control/run_process.h"
 
 namespace sluice::control {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/internal/run_process.h"
+#include "control/run_process.h"
 
 #include <fstream>
 #include <sstream>

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/internal/api.h"
+
+namespace sluice::cli {
+
+struct RunWish {
+  std::string memory;
+  std::string model;
+  std::string simulate;  // A fleet; empty: the instance, or a private agent where none runs.
+  bool no_wait = false;
+  std::vector<std::string> argv;
+};
+
+// Runs the command under a share of a card on this machine and returns its exit code, or
+// kRunFailed when it could not be started.
+int Run(Api& api, const RunWish& wish);
+
+}  // namespace sluice::cli
