@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simgpu/internal/cuda/context.h"
 
+#include "simgpu/internal/cuda/pool.h"
+#include "simgpu/internal/cuda/stream.h"
+
 namespace sluice::simgpu {
 namespace {
 
@@ -24,13 +27,24 @@ CUresult Activate(Context& context) {
   return CUDA_SUCCESS;
 }
 
+// Requires: the context was drained.
 void Deactivate(Context& context) {
   if (!context.active) return;
   Process& process = *CurrentProcess();
+  DropStreamsOf(context);
   FreeBlocksOf(context);
   UnchargeCard(context.device, process.scene.context.value());
   process.map.AddContexts(process.devices[static_cast<size_t>(context.device)].card, -1);
   context.active = false;
+}
+
+void DrainPrimary(int ordinal) {
+  Context* context = nullptr;
+  {
+    std::lock_guard lock(CurrentProcess()->mutex);
+    context = ToContext(CurrentProcess()->devices[static_cast<size_t>(ordinal)].primary);
+  }
+  if (context != nullptr) DrainContext(*context);
 }
 
 Context& NewContext(int device, unsigned flags) {
@@ -112,6 +126,7 @@ SLUICE_SIM_CALL cuCtxDestroy_v2(CUcontext handle) {
   if (handle == nullptr || !IsContext(handle)) return CUDA_ERROR_INVALID_CONTEXT;
   Context* context = ToContext(handle);
   if (context->primary || context->destroyed) return CUDA_ERROR_INVALID_CONTEXT;
+  DrainContext(*context);
   std::lock_guard lock(CurrentProcess()->mutex);
   Deactivate(*context);
   context->destroyed = true;
@@ -246,6 +261,7 @@ SLUICE_SIM_CALL cuDevicePrimaryCtxRelease_v2(CUdevice ordinal) {
   if (ready != CUDA_SUCCESS) return ready;
   if (!IsDevice(ordinal)) return CUDA_ERROR_INVALID_DEVICE;
   Process& process = *CurrentProcess();
+  DrainPrimary(ordinal);
   std::lock_guard lock(process.mutex);
   Device& device = process.devices[static_cast<size_t>(ordinal)];
   if (device.primary_retains == 0) return CUDA_ERROR_INVALID_CONTEXT;
@@ -262,6 +278,7 @@ SLUICE_SIM_CALL cuDevicePrimaryCtxReset_v2(CUdevice ordinal) {
   if (ready != CUDA_SUCCESS) return ready;
   if (!IsDevice(ordinal)) return CUDA_ERROR_INVALID_DEVICE;
   Process& process = *CurrentProcess();
+  DrainPrimary(ordinal);
   std::lock_guard lock(process.mutex);
   Device& device = process.devices[static_cast<size_t>(ordinal)];
   device.primary_retains = 0;
@@ -299,6 +316,85 @@ SLUICE_SIM_CALL cuDevicePrimaryCtxSetFlags_v2(CUdevice ordinal, unsigned flags) 
 
 SLUICE_SIM_CALL cuDevicePrimaryCtxSetFlags(CUdevice ordinal, unsigned flags) {
   return cuDevicePrimaryCtxSetFlags_v2(ordinal, flags);
+}
+
+SLUICE_SIM_CALL cuCtxSynchronize() {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  CUresult allowed = AllowUnsafe();
+  if (allowed != CUDA_SUCCESS) return allowed;
+  Context& context = *CurrentContext();
+  DrainContext(context);
+  ReleasePools();
+  return context.Health();
+}
+
+SLUICE_SIM_CALL cuCtxSynchronize_v2(CUcontext handle) {
+  CUresult ready = Ready();
+  if (ready != CUDA_SUCCESS) return ready;
+  Context* context = Meant(handle);
+  if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  DrainContext(*context);
+  return context->Health();
+}
+
+namespace {
+
+struct LimitRow {
+  int limit;
+  size_t value;
+};
+
+// Stack, printf buffer, heap, nesting depth, pending launches, L2 fetch, persisting L2.
+constexpr LimitRow kLimits[] = {
+    {0, 1024}, {1, 1 << 20}, {2, 8 << 20}, {3, 2}, {4, 2048}, {5, 64}, {6, 0}};
+
+}  // namespace
+
+SLUICE_SIM_CALL cuCtxGetLimit(size_t* value, int limit) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (value == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  for (const LimitRow& row : kLimits) {
+    if (row.limit != limit) continue;
+    auto set = CurrentContext()->limits.find(limit);
+    *value = set == CurrentContext()->limits.end() ? row.value : set->second;
+    return CUDA_SUCCESS;
+  }
+  return CUDA_ERROR_UNSUPPORTED_LIMIT;
+}
+
+SLUICE_SIM_CALL cuCtxSetLimit(int limit, size_t value) {
+  size_t old = 0;
+  CUresult got = cuCtxGetLimit(&old, limit);
+  if (got != CUDA_SUCCESS) return got;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  CurrentContext()->limits[limit] = value;
+  return CUDA_SUCCESS;
+}
+
+SLUICE_SIM_CALL cuCtxGetCacheConfig(int* config) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  *config = CurrentContext()->cache_config;
+  return CUDA_SUCCESS;
+}
+
+SLUICE_SIM_CALL cuCtxSetCacheConfig(int config) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  CurrentContext()->cache_config = config;
+  return CUDA_SUCCESS;
+}
+
+SLUICE_SIM_CALL cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (least != nullptr) *least = 0;
+  if (greatest != nullptr) *greatest = kPriorityGreatest;
+  return CUDA_SUCCESS;
 }
 
 }  // namespace sluice::simgpu

@@ -18,6 +18,8 @@ struct Context {
   std::map<int, size_t> limits;
   int cache_config = 0;
   std::set<int> peers;
+  std::shared_ptr<Stream> legacy;                             // Stream 0.
+  std::map<const void*, std::shared_ptr<Stream>> per_thread;  // By thread.
 
   CUresult Health() const {
     if (destroyed) return CUDA_ERROR_CONTEXT_IS_DESTROYED;

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "simgpu/internal/cuda/context.h"
+#include "simgpu/internal/cuda/stream.h"
 
 // The first forms of calls that programs compiled long ago still ask for: sizes and pointers of 32
 // bits.
@@ -38,13 +38,31 @@ SLUICE_SIM_CALL cuDeviceTotalMem(unsigned* bytes, CUdevice device) {
 }
 
 SLUICE_SIM_CALL cuMemAlloc(unsigned* address, unsigned bytes) {
-  CUresult ready = ReadyWithContext();
+  CUresult ready = ReadyToAllocate();
   if (ready != CUDA_SUCCESS) return ready;
   if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
   std::lock_guard lock(CurrentProcess()->mutex);
   CUdeviceptr wide = 0;
   CUresult got = AllocateLow(*CurrentContext(), bytes, &wide);
   if (got == CUDA_SUCCESS) *address = static_cast<unsigned>(wide);
+  return got;
+}
+
+SLUICE_SIM_CALL
+cuMemAllocPitch(unsigned* address,
+                unsigned* pitch,
+                unsigned width_bytes,
+                unsigned height,
+                unsigned element_bytes) {
+  bool element_known = element_bytes == 4 || element_bytes == 8 || element_bytes == 16;
+  if (pitch == nullptr || width_bytes == 0 || height == 0 || !element_known) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  constexpr uint64_t kPitchAlign = 512;
+  uint64_t row = (width_bytes + kPitchAlign - 1) / kPitchAlign * kPitchAlign;
+  if (row * height > UINT32_MAX) return CUDA_ERROR_OUT_OF_MEMORY;
+  CUresult got = cuMemAlloc(address, static_cast<unsigned>(row * height));
+  if (got == CUDA_SUCCESS) *pitch = static_cast<unsigned>(row);
   return got;
 }
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "simgpu/internal/cuda/context.h"
+#include "simgpu/internal/cuda/graph.h"
+#include "simgpu/internal/cuda/pool.h"
 
 namespace sluice::simgpu {
 namespace {
@@ -15,37 +17,6 @@ constexpr size_t kPage = 4096;
 
 Memory& State() {
   return CurrentProcess()->memory;
-}
-
-// Cuts `span` bytes from the slab; false: no hole is long enough.
-bool Cut(Slab& slab, size_t span, size_t& offset) {
-  for (auto hole = slab.free.begin(); hole != slab.free.end(); ++hole) {
-    if (hole->second < span) continue;
-    offset = hole->first;
-    size_t rest = hole->second - span;
-    slab.free.erase(hole);
-    if (rest > 0) slab.free[offset + span] = rest;
-    slab.free_bytes -= span;
-    return true;
-  }
-  return false;
-}
-
-void GiveBack(Slab& slab, size_t offset, size_t span) {
-  slab.free_bytes += span;
-  auto next = slab.free.lower_bound(offset);
-  if (next != slab.free.end() && next->first == offset + span) {
-    span += next->second;
-    next = slab.free.erase(next);
-  }
-  if (next != slab.free.begin()) {
-    auto before = std::prev(next);
-    if (before->first + before->second == offset) {
-      before->second += span;
-      return;
-    }
-  }
-  slab.free[offset] = span;
 }
 
 CUresult NewSlab(Context& context, Slab*& made) {
@@ -73,12 +44,12 @@ CUresult AllocateSmall(Context& context, Block& block) {
   auto& slabs = State().slabs;
   for (auto slab = slabs.rbegin(); slab != slabs.rend() && from == nullptr; ++slab) {
     if ((*slab)->context != &context || (*slab)->free_bytes < block.span) continue;
-    if (Cut(**slab, block.span, offset)) from = slab->get();
+    if (CutFrom(**slab, block.span, offset)) from = slab->get();
   }
   if (from == nullptr) {
     CUresult made = NewSlab(context, from);
     if (made != CUDA_SUCCESS) return made;
-    Cut(*from, block.span, offset);
+    CutFrom(*from, block.span, offset);
   }
   block.slab = from;
   block.base = reinterpret_cast<CUdeviceptr>(from->base + offset);
@@ -87,9 +58,10 @@ CUresult AllocateSmall(Context& context, Block& block) {
 
 void FreeSmall(const Block& block) {
   Slab* slab = block.slab;
-  GiveBack(*slab, block.base - reinterpret_cast<CUdeviceptr>(slab->base), block.span);
-  if (slab->free_bytes < static_cast<size_t>(kGranularity)) return;
+  GiveBackTo(*slab, block.base - reinterpret_cast<CUdeviceptr>(slab->base), block.span);
+  if (slab->free_bytes < slab->span) return;
   UnmapPages(slab->base, kGranularity);
+  if (!slab->shared_file.empty()) ::unlink(slab->shared_file.c_str());
   UnchargeCard(slab->device, kGranularity);
   auto& slabs = State().slabs;
   slabs.erase(std::find_if(
@@ -111,6 +83,36 @@ CUresult AllocateLarge(Context& context, Block& block, Place place) {
 
 }  // namespace
 
+bool CutFrom(Slab& slab, size_t span, size_t& offset) {
+  for (auto hole = slab.free.begin(); hole != slab.free.end(); ++hole) {
+    if (hole->second < span) continue;
+    offset = hole->first;
+    size_t rest = hole->second - span;
+    slab.free.erase(hole);
+    if (rest > 0) slab.free[offset + span] = rest;
+    slab.free_bytes -= span;
+    return true;
+  }
+  return false;
+}
+
+void GiveBackTo(Slab& slab, size_t offset, size_t span) {
+  slab.free_bytes += span;
+  auto next = slab.free.lower_bound(offset);
+  if (next != slab.free.end() && next->first == offset + span) {
+    span += next->second;
+    next = slab.free.erase(next);
+  }
+  if (next != slab.free.begin()) {
+    auto before = std::prev(next);
+    if (before->first + before->second == offset) {
+      before->second += span;
+      return;
+    }
+  }
+  slab.free[offset] = span;
+}
+
 Block* FindBlock(CUdeviceptr address) {
   auto& blocks = State().blocks;
   auto after = blocks.upper_bound(address);
@@ -128,6 +130,20 @@ Block& AddBlock(Block block) {
   block.id = ++State().last_id;
   CUdeviceptr base = block.base;
   return State().blocks.insert_or_assign(base, std::move(block)).first->second;
+}
+
+bool OnCard(CUdeviceptr address, size_t bytes) {
+  std::lock_guard lock(CurrentProcess()->mutex);
+  while (bytes > 0) {  // Mappings of cuMemMap side by side count as one range.
+    Block* block = FindBlock(address);
+    if (block == nullptr) return false;
+    size_t here = block->base + block->bytes - address;
+    if (here >= bytes) return true;
+    if (block->kind != BlockKind::kMapped) return false;
+    address += here;
+    bytes -= here;
+  }
+  return true;
 }
 
 char* MapPages(size_t bytes, Place place) {
@@ -200,15 +216,15 @@ CUresult AllocateLow(Context& context, size_t bytes, CUdeviceptr* address) {
 }
 
 void FreeBlock(Block& block) {
-  if (block.slab != nullptr) {
+  if (block.pool != nullptr) {
+    ReturnToPool(block);
+  } else if (block.slab != nullptr) {
     FreeSmall(block);
   } else if (block.kind != BlockKind::kRegistered) {
-    UnmapPages(reinterpret_cast<char*>(block.base), block.span);
+    UnmapPages(reinterpret_cast<char*>(block.base) - block.lead, block.span);
   }
   if (block.charged > 0) UnchargeCard(block.device, block.charged);
-  if (!block.shared_file.empty() && block.kind != BlockKind::kImported) {
-    ::unlink(block.shared_file.c_str());
-  }
+  if (!block.shared_file.empty()) ::unlink(block.shared_file.c_str());
   State().blocks.erase(block.base);
 }
 
@@ -234,7 +250,7 @@ SLUICE_SIM_CALL cuMemGetInfo_v2(size_t* free_bytes, size_t* total_bytes) {
 }
 
 SLUICE_SIM_CALL cuMemAlloc_v2(CUdeviceptr* address, size_t bytes) {
-  CUresult ready = ReadyWithContext();
+  CUresult ready = ReadyToAllocate();
   if (ready != CUDA_SUCCESS) return ready;
   if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
   std::lock_guard lock(CurrentProcess()->mutex);

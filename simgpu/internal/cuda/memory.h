@@ -25,11 +25,14 @@ constexpr int64_t RoundUp(int64_t bytes, int64_t to) {
   return (bytes + to - 1) / to * to;
 }
 
-// One granule of which small blocks get parts.
+// Pages of which blocks get parts: one granule for small blocks, what it takes for pools.
 struct Slab {
   int device = 0;
   Context* context = nullptr;
   char* base = nullptr;
+  size_t span = static_cast<size_t>(kGranularity);
+  std::string shared_file;  // As a block's, for all blocks in it.
+  uint64_t shared_name = 0;
   std::map<size_t, size_t> free;  // Offset → length, never touching each other.
   size_t free_bytes = 0;
 };
@@ -41,6 +44,7 @@ enum class BlockKind {
   kRegistered,  // cuMemHostRegister: the program's own memory.
   kPool,        // Stream-ordered, part of a pool.
   kMapped,      // A mapping of cuMemMap.
+  kGraph,       // Of an allocation node; charged by its GraphMemory.
   kImported,    // Opened from another process; its exporter is charged.
 };
 
@@ -56,13 +60,37 @@ struct Block {
   Pool* pool = nullptr;
   unsigned flags = 0;
   unsigned long long id = 0;
-  std::string shared_file;  // Set once it was exported by cuIpcGetMemHandle or opened by it.
+  size_t lead = 0;           // Of an imported one: how far into its pages it begins.
+  std::string shared_file;   // Set once it was exported by cuIpcGetMemHandle…
+  uint64_t shared_name = 0;  // …under this random name.
 };
+
+// Cuts `span` bytes from the slab; false: no hole is long enough.
+bool CutFrom(Slab& slab, size_t span, size_t& offset);
+void GiveBackTo(Slab& slab, size_t offset, size_t span);
 
 struct Memory {
   std::map<CUdeviceptr, Block> blocks;
   std::vector<std::unique_ptr<Slab>> slabs;
   unsigned long long last_id = 0;
+};
+
+// Memory of allocation nodes. It keeps its address for life, and its place on the card from the
+// first launch until it is free and trimmed.
+struct GraphMemory {
+  int device = 0;
+  size_t bytes = 0;
+  size_t span = 0;
+  bool reserved = false;  // Charged to the card.
+  bool used = false;      // Between its allocation and its free.
+  int holders = 0;        // Nodes and executables that know the address.
+};
+
+struct GraphMemoryUse {
+  uint64_t used = 0;
+  uint64_t used_high = 0;
+  uint64_t reserved = 0;
+  uint64_t reserved_high = 0;
 };
 
 // All of these need the process's mutex.
@@ -83,6 +111,10 @@ void FreeBlock(Block& block);
 void FreeBlocksOf(const Context& context);
 
 enum class Place { kAnywhere, kLow };
+
+// `bytes` from `address` on lie within one block of the card or of memory it can reach. Takes the
+// mutex.
+bool OnCard(CUdeviceptr address, size_t bytes);
 
 // Anonymous pages, aligned to the granule when `bytes` is that large; null when the machine has no
 // address space left.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "simgpu/internal/cuda/context.h"
+#include "simgpu/internal/cuda/pool.h"
 
 namespace sluice::simgpu {
 namespace {

@@ -11,7 +11,9 @@
 #include <vector>
 
 #include "simgpu/internal/abi/cuda.h"
+#include "simgpu/internal/cuda/engine.h"
 #include "simgpu/internal/cuda/memory.h"
+#include "simgpu/internal/cuda/vmm.h"
 #include "simgpu/internal/device_map.h"
 
 // One call of the driver: C linkage, whatever namespace it stands in.
@@ -21,7 +23,16 @@
 // never destroyed: calls may still come while the process is ending.
 namespace sluice::simgpu {
 
+struct Array;
 struct Context;
+struct Event;
+struct Function;
+struct Graph;
+struct GraphExec;
+struct GraphNode;
+struct MipmappedArray;
+struct Module;
+struct Pool;
 
 // One card as this process sees it.
 struct Device {
@@ -31,10 +42,12 @@ struct Device {
   int primary_retains = 0;
   unsigned primary_flags = 0;
   CUcontext primary = nullptr;
+  CUmemoryPool pool = nullptr;  // Chosen by cuDeviceSetMemPool; null: the default one.
 };
 
 struct Process {
   Process(const Scene& scene_read, const DeviceMap& map_opened);
+  ~Process() = delete;
 
   Scene scene;
   DeviceMap map;
@@ -46,6 +59,23 @@ struct Process {
   std::vector<std::unique_ptr<Context>> contexts;  // Never shrinks: a stale handle stays readable.
   std::set<const Context*> context_handles;
   Memory memory;
+  std::map<CUstream, std::shared_ptr<Stream>> streams;  // Those that the program made.
+  std::map<CUevent, std::shared_ptr<Event>> events;
+  std::vector<std::shared_ptr<Capture>> captures;  // Under way.
+  std::vector<std::unique_ptr<Pool>> pools;
+  Vmm vmm;
+  std::set<const Array*> arrays;
+  std::set<const MipmappedArray*> mipmapped;
+  std::map<CUdeviceptr, GraphMemory> graph_memory;
+  std::vector<GraphMemoryUse> graph_memory_use;  // By device.
+  std::set<const Module*> modules;
+  std::set<const Function*> functions;
+  std::set<const Graph*> graphs;
+  std::set<const GraphNode*> graph_nodes;
+  std::set<const GraphExec*> graph_execs;
+  unsigned long long last_id = 0;  // Of streams, captures and graphs.
+
+  Engine engine;  // Has a mutex of its own, taken after `mutex`.
 };
 
 // The process's state; null before cuInit succeeded.

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "simgpu/internal/cuda/process.h"
+
+// Arrays: memory whose layout is the card's own business. Here: rows after rows.
+namespace sluice::simgpu {
+
+struct Array {
+  CUDA_ARRAY3D_DESCRIPTOR shape{};
+  Context* context = nullptr;
+  int device = 0;
+  size_t element_bytes = 0;
+  size_t row_bytes = 0;
+  size_t rows = 1;
+  size_t layers = 1;
+  char* base = nullptr;
+  int64_t charged = 0;  // 0 for a level of a mipmapped array.
+  const MipmappedArray* part_of = nullptr;
+
+  size_t bytes() const { return row_bytes * rows * layers; }
+};
+
+struct MipmappedArray {
+  int device = 0;
+  Context* context = nullptr;
+  char* base = nullptr;
+  int64_t charged = 0;
+  std::vector<std::unique_ptr<Array>> levels;
+};
+
+// Null unless the handle is an array of this process. Needs the mutex.
+Array* ToArray(CUarray handle);
+
+}  // namespace sluice::simgpu

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+
+#include "simgpu/internal/cuda/graph.h"
+
+// Streams that wait for and write words of memory.
+namespace sluice::simgpu {
+namespace {
+
+enum WaitKind : unsigned { kAtLeast = 0, kEqual = 1, kAnd = 2, kNor = 3 };
+
+template <typename T>
+bool Holds(CUdeviceptr address, T value, unsigned kind) {
+  T now = std::atomic_ref<T>(*reinterpret_cast<T*>(address)).load();
+  using Signed = std::make_signed_t<T>;
+  switch (kind) {
+    case kAtLeast:
+      return static_cast<Signed>(now - value) >= 0;
+    case kEqual:
+      return now == value;
+    case kAnd:
+      return (now & value) != 0;
+    default:
+      return static_cast<T>(~(now | value)) != 0;
+  }
+}
+
+template <typename T>
+CUresult Wait(CUstream stream, CUdeviceptr address, T value, unsigned flags) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  constexpr unsigned kFlush = 1u << 30;
+  unsigned kind = flags & ~kFlush;
+  if (kind > kNor || address % sizeof(T) != 0 || !OnCard(address, sizeof(T))) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  Operation operation;
+  operation.ready = [address, value, kind] { return Holds(address, value, kind); };
+  return SubmitTo(stream, std::move(operation), kNodeBatchMemOp);
+}
+
+template <typename T>
+CUresult Write(CUstream stream, CUdeviceptr address, T value, unsigned flags) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (flags > 1 || address % sizeof(T) != 0 || !OnCard(address, sizeof(T))) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  Operation operation;
+  operation.run = [address, value] {
+    std::atomic_ref<T>(*reinterpret_cast<T*>(address)).store(value);
+    return CUDA_SUCCESS;
+  };
+  return SubmitTo(stream, std::move(operation), kNodeBatchMemOp);
+}
+
+}  // namespace
+
+SLUICE_SIM_CALL
+cuStreamWaitValue32_v2(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
+  return Wait(stream, address, value, flags);
+}
+SLUICE_SIM_CALL
+cuStreamWaitValue64_v2(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
+  return Wait(stream, address, value, flags);
+}
+SLUICE_SIM_CALL
+cuStreamWriteValue32_v2(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
+  return Write(stream, address, value, flags);
+}
+SLUICE_SIM_CALL
+cuStreamWriteValue64_v2(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
+  return Write(stream, address, value, flags);
+}
+
+}  // namespace sluice::simgpu

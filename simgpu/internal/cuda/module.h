@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "simgpu/internal/cuda/stream.h"
+
+// Modules and their functions. Any PTX text is taken; what its kernels do is not interpreted. A few
+// kernels, known by name, are carried out on this machine's processor; all others only take time.
+namespace sluice::simgpu {
+
+struct LaunchShape {
+  unsigned grid[3] = {1, 1, 1};
+  unsigned block[3] = {1, 1, 1};
+
+  uint64_t threads() const;
+};
+
+// A kernel that is carried out. Reads its arguments as the kernel's own parameter list says.
+struct BuiltIn {
+  const char* name;
+  int arguments;
+  std::function<CUresult()> (*bind)(void** arguments, uint64_t threads);
+};
+
+// "sluice_fill" (uint32_t* out, uint32_t value, uint64_t n), "sluice_vector_add" (const float* a,
+// const float* b, float* out, uint64_t n), "sluice_sleep_us" (uint64_t microseconds: how long the
+// launch takes). Null: another name.
+const BuiltIn* FindBuiltIn(const std::string& name);
+
+struct Function {
+  std::string name;
+  const Module* module = nullptr;
+  const BuiltIn* built_in = nullptr;
+  std::map<int, int> attributes;
+};
+
+struct Module {
+  Context* context = nullptr;
+  std::vector<std::unique_ptr<Function>> functions;
+  struct Global {
+    std::string name;
+    CUdeviceptr address = 0;
+    size_t bytes = 0;
+  };
+  std::vector<Global> globals;
+};
+
+// The operation of one launch. `arguments` are read now, as the driver does.
+CUresult LaunchOperation(CUfunction function,
+                         const LaunchShape& shape,
+                         void** arguments,
+                         Operation& operation);
+
+}  // namespace sluice::simgpu
