@@ -196,11 +196,13 @@ void ShareBox::Enter() const {
     bool writable;
     bool of_share;
   };
+  const std::string driver =
+      options_.driver_folder.empty() ? kBuild + "/lib/simgpu" : options_.driver_folder;
   const Place places[] = {
       {region_folder_ + "/policy", region::kPolicyPath, false, false, true},
       {region_folder_ + "/ledger", region::kLedgerPath, false, true, true},
       {kBuild + "/lib/libsluice-cuda.so", "/run/sluice/lib/libsluice-cuda.so", false, false, true},
-      {kBuild + "/lib/simgpu", "/run/sluice/simgpu/lib", true, false, false},
+      {driver, "/run/sluice/simgpu/lib", true, false, false},
       {state_folder(), "/run/sluice/simgpu/state", true, true, false},
       {region_folder_ + "/visible", "/run/sluice/simgpu/visible", false, false, true},
       {folder_ + "/etc", "/etc", true, true, false},

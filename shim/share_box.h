@@ -22,11 +22,12 @@ class ShareBox {
   struct Options {
     std::string fleet = "1x24GiB";
     Bytes limit = GiB(1);
-    Bytes context{0};       // Charged for a process's first context.
-    Bytes real_context{0};  // What the simulated card takes for one.
-    bool shared = true;     // False: no pages and no interposer: the bare driver.
-    bool preload = true;    // False: the share is there, the interposer is not.
-    bool own_pids = false;  // Programs count processes from 1, as in a sandbox.
+    Bytes context{0};           // Charged for a process's first context.
+    Bytes real_context{0};      // What the simulated card takes for one.
+    bool shared = true;         // False: no pages and no interposer: the bare driver.
+    bool preload = true;        // False: the share is there, the interposer is not.
+    std::string driver_folder;  // Instead of the simulated cards' libraries.
+    bool own_pids = false;      // Programs count processes from 1, as in a sandbox.
   };
   explicit ShareBox(const Options& options);
   ShareBox() : ShareBox(Options{}) {}

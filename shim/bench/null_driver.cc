@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A driver that answers at once and keeps nothing, so that what is measured in front of it is the
+// interposer's own cost and nothing else. Only what the bench calls. Not the simulated GPU.
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+extern "C" {
+
+using Context = void*;
+using Pointer = unsigned long long;
+
+namespace {
+thread_local Context current = nullptr;
+std::atomic<Pointer> next{uint64_t{1} << 40};
+int context_object = 0;
+}  // namespace
+
+#define SLUICE_NULL_CALL extern "C" __attribute__((visibility("default"))) int
+
+SLUICE_NULL_CALL cuInit(unsigned) {
+  return 0;
+}
+SLUICE_NULL_CALL cuDeviceGet(int* device, int) {
+  *device = 0;
+  return 0;
+}
+SLUICE_NULL_CALL cuDeviceGetCount(int* count) {
+  *count = 1;
+  return 0;
+}
+SLUICE_NULL_CALL cuDeviceGetUuid_v2(unsigned char* uuid, int) {
+  std::memset(uuid, 0x5a, 16);
+  return 0;
+}
+SLUICE_NULL_CALL cuDevicePrimaryCtxRetain(Context* context, int) {
+  *context = &context_object;
+  return 0;
+}
+SLUICE_NULL_CALL cuCtxSetCurrent(Context context) {
+  current = context;
+  return 0;
+}
+SLUICE_NULL_CALL cuCtxGetCurrent(Context* context) {
+  *context = current;
+  return 0;
+}
+SLUICE_NULL_CALL cuCtxGetDevice(int* device) {
+  *device = 0;
+  return current == nullptr ? 201 : 0;
+}
+SLUICE_NULL_CALL cuMemAlloc_v2(Pointer* pointer, size_t) {
+  *pointer = next.fetch_add(uint64_t{2} << 20, std::memory_order_relaxed);
+  return 0;
+}
+SLUICE_NULL_CALL cuMemFree_v2(Pointer) {
+  return 0;
+}
+SLUICE_NULL_CALL cuMemGetInfo_v2(size_t* free_bytes, size_t* total) {
+  *free_bytes = *total = size_t{1} << 41;
+  return 0;
+}
+}
