@@ -26,11 +26,14 @@ fi
   xrdb -nocpp -merge $session/Xresources
   if [ -r "$HOME/.Xresources" ]; then xrdb -nocpp -merge "$HOME/.Xresources"; fi
 } 3<&- &
+looks=$!
 dbus-daemon --session --address="$DBUS_SESSION_BUS_ADDRESS" --nofork --nopidfile --nosyslog 3<&- &
 openbox --config-file $session/openbox.xml 3<&- &
 tint2 -c $session/tint2rc 3<&- &
 panel=$!
 vncconfig -nowin 3<&- &
+# A program reads its colours and fonts once, when it starts.
+wait "$looks"
 while read -r command; do
   sh -c "$command" 3<&- &
 done <$session/autostart
