@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <charconv>
 #include <fmt/format.h>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/utf8.h"
+#include "control/run_process.h"
 #include "portal/internal/desktop_rules.h"
 #include "portal/internal/handlers.h"
 #include "portal/internal/json_body.h"
@@ -18,27 +16,6 @@ namespace {
 
 constexpr int64_t kMemoryMax = int64_t{1} << 50;
 constexpr int64_t kPidMax = 4'194'304;
-
-// Field 22 of /proc/PID/stat: when the process started, in clock ticks; nullopt when there is no
-// such process. The name in field 2 may hold anything, so counting begins behind its last ")".
-std::optional<int64_t> StartOf(int64_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  const size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return std::nullopt;
-  std::string_view rest = std::string_view(text).substr(name_end + 1);
-  constexpr int kStartField = 22;
-  for (int field = 2; field < kStartField; ++field) {
-    const size_t space = rest.find(' ', 1);
-    if (space == std::string_view::npos) return std::nullopt;
-    rest.remove_prefix(space);
-  }
-  rest.remove_prefix(1);
-  int64_t start = 0;
-  const auto read = std::from_chars(rest.data(), rest.data() + rest.size(), start);
-  if (read.ec != std::errc()) return std::nullopt;
-  return start;
-}
 
 // A command line as people see it: nothing that breaks lines or terminals.
 std::string ShownCommand(std::string_view command) {
@@ -116,7 +93,7 @@ Answer CreateRun(App& app, const Call& call) {
   auto wish = ReadRunWish(call);
   if (!wish) return tl::unexpected(wish.error());
   Claim& claim = wish->claim;
-  const auto start = StartOf(claim.run_pid);
+  const auto start = control::ProcessStart(claim.run_pid);
   if (!start) {
     return NoField(ProblemCode::kInvalidField,
                    "/pid",
