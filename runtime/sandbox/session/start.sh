@@ -5,6 +5,7 @@
 session=/run/sluice/session
 export DISPLAY=:1 DBUS_SESSION_BUS_ADDRESS="unix:path=$XDG_RUNTIME_DIR/bus"
 export XDG_CURRENT_DESKTOP=Sluice XDG_SESSION_TYPE=x11 NO_AT_BRIDGE=1
+export GTK2_RC_FILES=$session/gtk-2.0.rc
 
 mkfifo /tmp/.display-ready
 Xtigervnc :1 -rfbunixpath /run/sluice/display/rfb.sock -rfbunixmode 0600 -rfbport -1 \
