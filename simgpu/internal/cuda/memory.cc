@@ -238,36 +238,4 @@ void FreeBlocksOf(const Context& context) {
   }
 }
 
-SLUICE_SIM_CALL cuMemGetInfo_v2(size_t* free_bytes, size_t* total_bytes) {
-  CUresult ready = ReadyWithContext();
-  if (ready != CUDA_SUCCESS) return ready;
-  Process& process = *CurrentProcess();
-  const Device& device = process.devices[static_cast<size_t>(CurrentContext()->device)];
-  int64_t used = process.map.Used(device.card, device.capacity);
-  if (free_bytes != nullptr) *free_bytes = static_cast<size_t>(device.capacity - used);
-  if (total_bytes != nullptr) *total_bytes = static_cast<size_t>(device.capacity);
-  return CUDA_SUCCESS;
-}
-
-SLUICE_SIM_CALL cuMemAlloc_v2(CUdeviceptr* address, size_t bytes) {
-  CUresult ready = ReadyToAllocate();
-  if (ready != CUDA_SUCCESS) return ready;
-  if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  return AllocateLinear(*CurrentContext(), bytes, address);
-}
-
-SLUICE_SIM_CALL cuMemFree_v2(CUdeviceptr address) {
-  CUresult ready = ReadyWithContext();
-  if (ready != CUDA_SUCCESS) return ready;
-  if (address == 0) return CUDA_SUCCESS;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  Block* block = BlockAt(address);
-  bool ours =
-      block != nullptr && (block->kind == BlockKind::kLinear || block->kind == BlockKind::kManaged);
-  if (!ours) return CUDA_ERROR_INVALID_VALUE;
-  FreeBlock(*block);
-  return CUDA_SUCCESS;
-}
-
 }  // namespace sluice::simgpu
