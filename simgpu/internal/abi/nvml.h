@@ -92,6 +92,24 @@ struct nvmlProcessUtilizationSample_t {
   unsigned decUtil;
 };
 
+struct nvmlProcessUtilizationInfo_v1_t {
+  unsigned long long timeStamp;
+  unsigned pid;
+  unsigned smUtil;
+  unsigned memUtil;
+  unsigned encUtil;
+  unsigned decUtil;
+  unsigned jpgUtil;
+  unsigned ofaUtil;
+};
+
+struct nvmlProcessesUtilizationInfo_v1_t {
+  unsigned version;
+  unsigned processSamplesCount;
+  unsigned long long lastSeenTimeStamp;
+  nvmlProcessUtilizationInfo_v1_t* procUtilArray;
+};
+
 union nvmlValue_t {
   double dVal;
   int siVal;
