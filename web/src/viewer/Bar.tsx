@@ -19,6 +19,7 @@ import { layoutOptions } from '../parts/layouts';
 import { useNow } from '../parts/now';
 import type { DesktopClipboard } from './clipboard';
 import { Meter } from './Meter';
+import { closedBy } from './panels';
 import { gradeOf, type Quality } from './quality';
 
 export type Fit = 'resize' | 'scale' | 'actual';
@@ -29,7 +30,7 @@ function QualityDot({ quality }: { quality: Quality }) {
   const { t } = useWords();
   const grade = gradeOf(quality);
   return (
-    <Popover position="bottom" withArrow>
+    <Popover clickOutsideEvents={closedBy} position="bottom" withArrow>
       <Popover.Target>
         <Button
           variant="subtle"
@@ -65,7 +66,14 @@ function ClipboardPanel({ clipboard }: { clipboard: DesktopClipboard }) {
   const [text, setText] = useState<string | null>(null);
   const shown = text ?? clipboard.fromDesktop;
   return (
-    <Popover position="bottom" withArrow trapFocus width={320} onOpen={() => setText(null)}>
+    <Popover
+      clickOutsideEvents={closedBy}
+      position="bottom"
+      withArrow
+      trapFocus
+      width={320}
+      onOpen={() => setText(null)}
+    >
       <Popover.Target>
         <Button
           variant="subtle"
@@ -119,7 +127,7 @@ function TimeLeft({ desktop, acts }: { desktop: Desktop; acts: BarActs }) {
   const now = useNow(15_000);
   if (!desktop.stops_at) return null;
   return (
-    <Menu position="bottom">
+    <Menu clickOutsideEvents={closedBy} position="bottom">
       <Menu.Target>
         <Button
           variant="subtle"
@@ -171,7 +179,7 @@ export function Bar(props: {
       ) : (
         <>
           <ClipboardPanel clipboard={props.clipboard} />
-          <Popover position="bottom" withArrow trapFocus width={260}>
+          <Popover clickOutsideEvents={closedBy} position="bottom" withArrow trapFocus width={260}>
             <Popover.Target>
               <Button
                 variant="subtle"
@@ -202,7 +210,7 @@ export function Bar(props: {
           </Popover>
         </>
       )}
-      <Popover position="bottom" withArrow trapFocus>
+      <Popover clickOutsideEvents={closedBy} position="bottom" withArrow trapFocus>
         <Popover.Target>
           <Button
             variant="subtle"
@@ -239,7 +247,7 @@ export function Bar(props: {
       </Button>
       <span className="divider" />
       <TimeLeft desktop={desktop} acts={acts} />
-      <Menu position="bottom-end">
+      <Menu clickOutsideEvents={closedBy} position="bottom-end">
         <Menu.Target>
           <Button
             variant="subtle"

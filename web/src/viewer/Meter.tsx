@@ -8,6 +8,7 @@ import type { Desktop, Usage } from '../api/types';
 import { kGiB, memory, memoryOf, percent } from '../format';
 import { useWords } from '../i18n';
 import { modelWords } from '../parts/desktop';
+import { closedBy } from './panels';
 
 const kKeepS = 300;
 
@@ -103,7 +104,7 @@ export function Meter({ desktop }: { desktop: Desktop }) {
   const share = percent(used, limit);
   const held = desktop.allocation?.[0];
   return (
-    <Popover position="bottom" withArrow>
+    <Popover clickOutsideEvents={closedBy} position="bottom" withArrow>
       <Popover.Target>
         <Button
           variant="subtle"
