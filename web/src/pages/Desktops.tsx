@@ -109,12 +109,16 @@ export default function Desktops() {
       <PageHead title={t('nav.desktops')}>
         {quota && mine.length > 0 && (
           <Text size="sm" c="dimmed">
-            {tn('desktops.count', mine.length, { max: quota.desktops_max || '∞' })}
+            {quota.desktops_max
+              ? t('desktops.count_of', { n: mine.length, max: quota.desktops_max })
+              : tn('desktops.count', mine.length)}
             {' · '}
-            {t('desktops.held', {
-              held: memory(held),
-              max: quota.gpu_memory_max_bytes ? memory(quota.gpu_memory_max_bytes) : '∞',
-            })}
+            {quota.gpu_memory_max_bytes
+              ? t('desktops.held_of', {
+                  held: memory(held),
+                  max: memory(quota.gpu_memory_max_bytes),
+                })
+              : t('desktops.held', { held: memory(held) })}
           </Text>
         )}
         <Button component={Link} to="/desktops/new" leftSection={<IconPlus size={16} />}>

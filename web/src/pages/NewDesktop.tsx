@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // One page, no wizard: template, share, how long, what I get.
-import { Alert, Button, Checkbox, Select, Slider, Text, TextInput } from '@mantine/core';
+import {
+  Alert,
+  Button,
+  Checkbox,
+  NumberInput,
+  Select,
+  Slider,
+  Text,
+  TextInput,
+} from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
@@ -139,20 +148,35 @@ function ShareSection(props: {
           <label id="share-label">{t('new.share')}</label>
           <strong>{t('share.of_one', { limit: memory(wish.memoryBytes) })}</strong>
         </div>
-        <Slider
-          thumbLabel={t('new.share')}
-          value={wish.memoryBytes}
-          onChange={(memoryBytes) => set({ memoryBytes })}
-          min={offers.share_min_bytes}
-          max={largest}
-          step={offers.share_step_bytes}
-          label={(bytes) => memory(bytes)}
-          thumbProps={{ 'aria-valuetext': memory(wish.memoryBytes) }}
-          mt="xs"
-        />
-        <div className="line quiet">
-          <span>{memory(offers.share_min_bytes)}</span>
-          <span>{memory(largest)}</span>
+        <div className="share-input">
+          <div>
+            <Slider
+              thumbLabel={t('new.share')}
+              value={wish.memoryBytes}
+              onChange={(memoryBytes) => set({ memoryBytes })}
+              min={offers.share_min_bytes}
+              max={largest}
+              step={offers.share_step_bytes}
+              label={(bytes) => memory(bytes)}
+              thumbProps={{ 'aria-valuetext': memory(wish.memoryBytes) }}
+            />
+            <div className="line quiet">
+              <span>{memory(offers.share_min_bytes)}</span>
+              <span>{memory(largest)}</span>
+            </div>
+          </div>
+          <NumberInput
+            aria-label={t('new.share_exact')}
+            value={wish.memoryBytes / kGiB}
+            onChange={(gib) => Number(gib) > 0 && set({ memoryBytes: Number(gib) * kGiB })}
+            onBlur={() => use(wish.memoryBytes)}
+            min={offers.share_min_bytes / kGiB}
+            max={largest / kGiB}
+            step={1}
+            decimalScale={2}
+            clampBehavior="blur"
+            suffix=" GiB"
+          />
         </div>
         {refusal && (
           <Alert color="red" role="alert" mt="xs" title={refusal}>
@@ -240,8 +264,9 @@ function Summary(props: { wish: Wish; name: string; offers: OfferList | undefine
           />
           <Text size="sm" c="dimmed">
             {t('new.on_card', {
-              card: `${modelWords(card.model, card.simulated, words)} ${card.index}`,
-              node: card.node,
+              card: [`${modelWords(card.model, card.simulated, words)} ${card.index}`, card.node]
+                .filter(Boolean)
+                .join(' · '),
             })}
           </Text>
         </>
@@ -328,7 +353,12 @@ function Form({ templates, first }: { templates: Template[]; first: Template }) 
   const failure = create.error && !inField ? explain(create.error, words) : null;
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (name.trim() !== '') create.mutate(toBody(wish, name.trim()));
+    if (name.trim() === '') return;
+    // Enter in the number field submits before it loses the focus.
+    const memoryBytes = offers.data
+      ? toStep(wish.memoryBytes, offers.data, Number.MAX_SAFE_INTEGER)
+      : wish.memoryBytes;
+    create.mutate(toBody({ ...wish, memoryBytes }, name.trim()));
   };
   const choose = (template: Template) =>
     set({

@@ -184,7 +184,7 @@ export function DesktopCard({ desktop, gpus }: { desktop: Desktop; gpus: Gpu[] }
           <h2>{desktop.name}</h2>
           <Text size="sm" c="dimmed">
             {maybe(`template.${desktop.template_id}.name`) ?? desktop.template_id}
-            {desktop.allocation?.[0] && ` · ${desktop.allocation[0].node}`}
+            {desktop.allocation?.[0]?.node && ` · ${desktop.allocation[0].node}`}
           </Text>
         </div>
         <StateWord state={desktop.state} />

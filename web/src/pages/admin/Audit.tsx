@@ -2,7 +2,7 @@
 // The audit log: filter, export, integrity.
 import { Alert, Button, Menu, Select, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { useInfiniteQuery, useMutation } from '@tanstack/react-query';
+import { useInfiniteQuery, useMutation, type UseMutationResult } from '@tanstack/react-query';
 import { useState } from 'react';
 import { call } from '../../api/client';
 import { keys, useMe } from '../../api/queries';
@@ -38,45 +38,33 @@ export function toQuery(filter: Filter, now: number): URLSearchParams {
   return query;
 }
 
-function IntegrityLine() {
+type Check = UseMutationResult<Integrity, Error, void>;
+
+function IntegrityLine({ check }: { check: Check }) {
   const words = useWords();
   const { t } = words;
-  const check = useMutation({
-    mutationFn: () => call<Integrity>('/v1/audit-events/integrity'),
-  });
   const result = check.data;
   const failure = check.error && explain(check.error, words);
+  if (!result && !failure) return null;
   return (
-    <>
-      <Button
-        variant="default"
-        leftSection={<IconShieldCheck size={16} />}
-        loading={check.isPending}
-        onClick={() => check.mutate()}
-      >
-        {t('audit.check')}
-      </Button>
-      {(result || failure) && (
-        <Alert
-          color={result?.ok ? 'cyan' : 'red'}
-          role="status"
-          withCloseButton
-          closeButtonLabel={t('act.close')}
-          onClose={() => check.reset()}
-          title={failure ? failure.title : t(result?.ok ? 'audit.ok' : 'audit.bad')}
-        >
-          {result && (
-            <>
-              {t('audit.checked', { n: result.checked })}
-              {result.first_bad_seq !== null &&
-                ` ${t('audit.first_bad', { n: result.first_bad_seq })}`}{' '}
-              {result.detail}
-              <div className="mono">{result.head_hash}</div>
-            </>
-          )}
-        </Alert>
+    <Alert
+      mb="sm"
+      color={result?.ok ? 'cyan' : 'red'}
+      role="status"
+      withCloseButton
+      closeButtonLabel={t('act.close')}
+      onClose={() => check.reset()}
+      title={failure ? failure.title : t(result?.ok ? 'audit.ok' : 'audit.bad')}
+    >
+      {result && (
+        <>
+          {!result.ok && `${result.detail} `}
+          {result.first_bad_seq !== null && `${t('audit.first_bad', { n: result.first_bad_seq })} `}
+          {t('audit.checked', { n: result.checked })}{' '}
+          <span className="mono">{result.head_hash}</span>
+        </>
       )}
-    </>
+    </Alert>
   );
 }
 
@@ -147,6 +135,9 @@ export default function Audit() {
     getNextPageParam: (page) => page.next_cursor ?? undefined,
     placeholderData: (previous) => previous,
   });
+  const check: Check = useMutation({
+    mutationFn: () => call<Integrity>('/v1/audit-events/integrity'),
+  });
   const rows = events.data?.pages.flatMap((page) => page.items) ?? [];
   const text = (name: 'q' | 'actor' | 'action' | 'target') => (
     <TextInput
@@ -160,9 +151,17 @@ export default function Audit() {
   return (
     <>
       <PageHead title={t('nav.audit')}>
-        <IntegrityLine />
+        <Button
+          variant="default"
+          leftSection={<IconShieldCheck size={16} />}
+          loading={check.isPending}
+          onClick={() => check.mutate()}
+        >
+          {t('audit.check')}
+        </Button>
         {me?.user.role === 'admin' && <Export query={query} />}
       </PageHead>
+      <IntegrityLine check={check} />
       <div className="panel filters" role="search" style={{ marginBottom: 12 }}>
         {text('q')}
         {text('actor')}

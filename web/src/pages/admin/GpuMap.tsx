@@ -102,8 +102,9 @@ function Card({ gpu, admin }: { gpu: Gpu; admin: boolean }) {
             {gpu.index} · {modelWords(gpu.model, gpu.simulated, words)}
           </h2>
           <Text size="sm" c="dimmed">
-            {gpu.node}
-            {gpu.driver_version && ` · ${t('gpu.driver', { version: gpu.driver_version })}`}
+            {[gpu.node, gpu.driver_version && t('gpu.driver', { version: gpu.driver_version })]
+              .filter(Boolean)
+              .join(' · ')}
           </Text>
         </div>
         <Group gap="md">

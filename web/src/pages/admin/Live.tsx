@@ -106,7 +106,7 @@ function Row({ desktop, onAct }: { desktop: Desktop; onAct: (act: Act) => void }
         {desktop.usage ? memoryOf(desktop.usage.used_bytes, limit) : memory(limit)}
       </td>
       <td className="nowrap">{desktop.usage ? `${desktop.usage.utilization_percent} %` : '–'}</td>
-      <td>{held ? `${held.node} · ${held.gpu_model}` : '–'}</td>
+      <td>{held ? [held.node, held.gpu_model].filter(Boolean).join(' · ') : '–'}</td>
       <td className="nowrap">
         {desktop.stops_at
           ? `${clock(desktop.stops_at, language)} (${until(desktop.stops_at, language, now)})`

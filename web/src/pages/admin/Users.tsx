@@ -16,7 +16,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { ApiError, call, newKey } from '../../api/client';
 import { keys, useMe, useUsers } from '../../api/queries';
-import type { Role, User, UserCreated } from '../../api/types';
+import type { Quota, Role, User, UserCreated } from '../../api/types';
 import { kGiB, memory, relative } from '../../format';
 import { useWords } from '../../i18n';
 import { Ask } from '../../parts/Ask';
@@ -136,6 +136,7 @@ function UserForm(props: {
           />
           <NumberInput
             label={t('users.desktops_max')}
+            description={t('users.zero')}
             value={fields.desktopsMax}
             onChange={(v) => set({ desktopsMax: Number(v) || 0 })}
             min={0}
@@ -144,6 +145,7 @@ function UserForm(props: {
           />
           <NumberInput
             label={t('users.memory_max')}
+            description={t('users.zero')}
             value={fields.memoryMaxGib}
             onChange={(v) => set({ memoryMaxGib: Number(v) || 0 })}
             min={0}
@@ -213,6 +215,17 @@ function UserMenu(props: {
   );
 }
 
+function QuotaWords({ quota }: { quota: Quota }) {
+  const { t, tn } = useWords();
+  const desktops = quota.desktops_max
+    ? tn('users.desktops', quota.desktops_max)
+    : t('users.desktops_any');
+  const memoryMax = quota.gpu_memory_max_bytes
+    ? memory(quota.gpu_memory_max_bytes)
+    : t('users.memory_any');
+  return `${desktops} · ${memoryMax}`;
+}
+
 type Open = { kind: 'add' } | { kind: 'edit' | 'delete' | 'reset'; user: User };
 
 function Dialog({
@@ -268,7 +281,7 @@ function Dialog({
 }
 
 export default function Users() {
-  const { t, tn, language } = useWords();
+  const { t, language } = useWords();
   const me = useMe();
   const users = useUsers();
   const now = useNow(30_000);
@@ -304,8 +317,7 @@ export default function Users() {
               <td>{user.display_name}</td>
               <td>{t(`role.${user.role}`)}</td>
               <td className="nowrap">
-                {tn('users.desktops', user.quota.desktops_max)} ·{' '}
-                {memory(user.quota.gpu_memory_max_bytes)}
+                <QuotaWords quota={user.quota} />
               </td>
               <td className="nowrap">
                 {user.last_sign_in_at
