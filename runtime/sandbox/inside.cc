@@ -4,6 +4,7 @@
 #include <array>
 #include <filesystem>
 #include <fmt/format.h>
+#include <functional>
 #include <string>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,6 +65,8 @@ constexpr std::array kSharedEtc = {"alternatives",
 constexpr std::array kSharedSys = {"/sys/devices/system"};
 constexpr std::array kSharedSysWithCard = {
     "/sys/bus/pci", "/sys/class/drm", "/sys/module/nvidia", "/sys/module/nvidia_uvm"};
+
+constexpr size_t kLibraryCacheMax = size_t{64} << 20;
 
 constexpr std::array kTopFolders = {"bin", "sbin", "lib", "lib32", "lib64", "libx32"};
 
@@ -191,6 +194,58 @@ void AddSystem(Arguments& arguments) {
   }
 }
 
+// Of everything that ldconfig's answer depends on: the folders, what is mounted there, and the
+// system's own list.
+uint64_t LibrariesKey(const agent::PreparedShare& share) {
+  std::string text;
+  const auto add = [&](const std::string& path) {
+    struct stat status {};
+    ::stat(path.c_str(), &status);
+    text += fmt::format("{} {} {} {} {}.{}\n",
+                        path,
+                        status.st_dev,
+                        status.st_ino,
+                        status.st_size,
+                        status.st_mtim.tv_sec,
+                        status.st_mtim.tv_nsec);
+  };
+  for (const std::string& dir : share.library_dirs) {
+    text += dir + "\n";
+    for (const agent::Mount& mount : share.mounts) {
+      if (!mount.target.starts_with(dir) && !dir.starts_with(mount.target)) continue;
+      text += mount.target + "\n";
+      add(mount.source);
+      std::error_code error;
+      for (const auto& entry : std::filesystem::directory_iterator(mount.source, error)) {
+        add(entry.path());
+      }
+    }
+  }
+  add("/etc/ld.so.cache");
+  return std::hash<std::string>()(text);
+}
+
+// ldconfig looks at the folders, so it runs where they are where the desktop will see them.
+Result<void> RunLdconfig(const std::string& etc, const agent::PreparedShare& share) {
+  std::string conf;
+  for (const std::string& dir : share.library_dirs) conf += dir + "\n";
+  conf += "include /etc/ld.so.conf\n";
+  if (auto made = WriteFileAtomic(etc + "/ld.so.conf.share", conf, 0644); !made) return made;
+  const auto bwrap = FindProgram("bwrap");
+  const auto ldconfig = FindProgram("ldconfig");
+  if (!bwrap) return Fail(bwrap.error());
+  if (!ldconfig) return Fail(ldconfig.error());
+  Arguments words;
+  words.Add({*bwrap, "--unshare-pid", "--die-with-parent"});
+  AddSystem(words);
+  words.Add({"--ro-bind", "/etc", "/etc", "--bind", etc, "/tmp"});
+  for (const agent::Mount& mount : share.mounts) {
+    words.Show(Bind{mount.source, mount.target, Bind::Kind::kReadOnlyIfThere});
+  }
+  words.Add({"--", *ldconfig, "-X", "-C", "/tmp/ld.so.cache", "-f", "/tmp/ld.so.conf.share"});
+  return RunProgramOrExplain(words.Take(), Duration(20'000));
+}
+
 }  // namespace
 
 Result<void> ComposeInside(const DesktopFolder& folder, const Launch& launch) {
@@ -199,37 +254,22 @@ Result<void> ComposeInside(const DesktopFolder& folder, const Launch& launch) {
   return WriteFiles(folder.inside() + "/session", SessionFiles(launch));
 }
 
-Result<void> ComposeLibraryCache(const DesktopFolder& folder, const Launch& launch) {
+Result<void> ComposeLibraryCache(const DesktopFolder& folder,
+                                 const Launch& launch,
+                                 const std::string& made_before) {
   const std::string etc = folder.inside() + "/etc";
-  if (!launch.spec.share || launch.spec.share->library_dirs.empty()) {
-    auto cache = ReadFile("/etc/ld.so.cache", size_t{64} << 20);
-    if (!cache) return Fail(cache.error());
-    return WriteFileAtomic(etc + "/ld.so.cache", *cache, 0644);
-  }
-  std::string conf;
-  for (const std::string& dir : launch.spec.share->library_dirs) conf += dir + "\n";
-  conf += "include /etc/ld.so.conf\n";
-  if (auto made = WriteFileAtomic(etc + "/ld.so.conf.share", conf, 0644); !made) return made;
-  const auto bwrap = FindProgram("bwrap");
-  const auto ldconfig = FindProgram("ldconfig");
-  if (!bwrap) return Fail(bwrap.error());
-  if (!ldconfig) return Fail(ldconfig.error());
-  // ldconfig looks at the folders, so it runs where they are where the desktop will see them.
-  Arguments words;
-  words.Add({*bwrap, "--unshare-pid", "--die-with-parent"});
-  AddSystem(words);
-  words.Add({"--ro-bind", "/etc", "/etc", "--bind", etc, "/tmp"});
-  for (const agent::Mount& mount : launch.spec.share->mounts) {
-    words.Show(Bind{mount.source, mount.target, Bind::Kind::kReadOnlyIfThere});
-  }
-  words.Add({"--", *ldconfig, "-X", "-C", "/tmp/ld.so.cache", "-f", "/tmp/ld.so.conf.share"});
-  auto ran = RunProgram(words.Take(), Duration(20'000));
-  if (!ran) return Fail(ran.error());
-  if (*ran != 0) {
-    return Fail(Code::kFailedPrecondition,
-                fmt::format("ldconfig could not list the share's libraries (status {})", *ran));
-  }
-  return {};
+  const std::string target = etc + "/ld.so.cache";
+  const bool own = launch.spec.share && !launch.spec.share->library_dirs.empty();
+  const std::string known =
+      own ? fmt::format("{}/{:016x}", made_before, LibrariesKey(*launch.spec.share))
+          : "/etc/ld.so.cache";
+  if (auto cache = ReadFile(known, kLibraryCacheMax)) return WriteFileAtomic(target, *cache, 0644);
+  if (!own) return Fail(Code::kFailedPrecondition, "/etc/ld.so.cache is missing: run ldconfig");
+  if (auto made = RunLdconfig(etc, *launch.spec.share); !made) return made;
+  auto cache = ReadFile(target, kLibraryCacheMax);
+  if (!cache) return Fail(cache.error());
+  if (auto made = MakeFolder(made_before, 0700); !made) return made;
+  return WriteFileAtomic(known, *cache, 0600);
 }
 
 std::vector<Bind> PrivateBinds(const DesktopFolder& folder, const Launch& launch) {

@@ -23,9 +23,12 @@ Result<void> ComposeInside(const DesktopFolder& folder, const Launch& launch);
 
 // Makes <inside>/etc/ld.so.cache with the share's library folders in front of the system's. The
 // loader finds them without an environment variable, so a program started with an empty one does
-// too. Without library folders it is the system's own. Fails with kFailedPrecondition when
-// ldconfig or bubblewrap is missing or fails.
-Result<void> ComposeLibraryCache(const DesktopFolder& folder, const Launch& launch);
+// too. Without library folders it is the system's own. What was made for the same libraries before
+// is taken from the folder `made_before`. Fails with kFailedPrecondition when ldconfig or
+// bubblewrap is missing or fails.
+Result<void> ComposeLibraryCache(const DesktopFolder& folder,
+                                 const Launch& launch,
+                                 const std::string& made_before);
 
 // A host path to be shown inside.
 struct Bind {

@@ -151,7 +151,7 @@ TEST(Inside, IsWrittenWithTheUsersNameAndWithoutTheHostsUsers) {
   Launch launch = SomeLaunch();
   launch.spec.share.reset();
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(ComposeInside(folder, launch));
-  ASSERT_TRUE(ComposeLibraryCache(folder, launch));
+  ASSERT_TRUE(ComposeLibraryCache(folder, launch, temp / "made"));
   const auto passwd = ReadFile(folder.inside() + "/etc/passwd");
   ASSERT_TRUE(passwd);
   EXPECT_NE(passwd->find("lina:x:1000:1000:lina:/home/lina:/bin/bash"), std::string::npos);
@@ -165,6 +165,33 @@ TEST(Inside, IsWrittenWithTheUsersNameAndWithoutTheHostsUsers) {
     if (!bind.source.starts_with(folder.inside())) continue;
     EXPECT_TRUE(std::filesystem::exists(bind.source)) << bind.source;
   }
+}
+
+TEST(LibraryCache, IsMadeOnceForTheSameLibraries) {
+  const TempFolder temp;
+  const DesktopFolder folder{temp / "dsk_1"};
+  std::filesystem::create_directories(temp / "lib");
+  std::filesystem::copy(std::filesystem::canonical("/lib/x86_64-linux-gnu/libz.so.1"),
+                        temp / "lib/libz.so.1");
+  Launch launch = SomeLaunch();
+  launch.spec.share->mounts = {{temp / "lib", "/run/sluice/lib", false}};
+  launch.spec.share->library_dirs = {"/run/sluice/lib"};
+  ASSERT_TRUE(ComposeInside(folder, launch));
+  const auto count = [&] {
+    return std::distance(std::filesystem::directory_iterator(temp / "made"),
+                         std::filesystem::directory_iterator());
+  };
+  for (int i = 0; i < 2; ++i) {
+    const auto made = ComposeLibraryCache(folder, launch, temp / "made");
+    ASSERT_TRUE(made) << ToString(made.error());
+    EXPECT_EQ(count(), 1);
+    EXPECT_NE(ReadFile(folder.inside() + "/etc/ld.so.cache", size_t{64} << 20)
+                  ->find("/run/sluice/lib/libz.so.1"),
+              std::string::npos);
+  }
+  std::filesystem::copy(temp / "lib/libz.so.1", temp / "lib/libother.so.1");
+  ASSERT_TRUE(ComposeLibraryCache(folder, launch, temp / "made"));
+  EXPECT_EQ(count(), 2);
 }
 
 TEST(Sockets, RefuseAPathThatDoesNotFit) {

@@ -120,7 +120,9 @@ Result<void> Sandbox::PrepareFolder(const DesktopFolder& folder, const Launch& l
     return Fail(ErrnoError(errno, "make the desktop's folder"));
   }
   if (auto made = ComposeInside(folder, launch); !made) return made;
-  if (auto made = ComposeLibraryCache(folder, launch); !made) return made;
+  if (auto made = ComposeLibraryCache(folder, launch, options_.volatile_folder + "/library-caches");
+      !made)
+    return made;
   // Without it the desktop does not count as prepared.
   return SaveLaunch(folder, launch);
 }
