@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -22,7 +23,7 @@ enum class Opcode : uint8_t {
   kPong = 10,
 };
 
-// Appends the header of one unfragmented frame; with a mask also masks `payload` in place.
+// Appends one unfragmented frame, masked if there is a mask.
 void AppendFrame(std::string& out,
                  Opcode opcode,
                  std::string_view payload,
@@ -62,7 +63,7 @@ class WebSocketDecoder {
     bool final = true;
     Opcode opcode = Opcode::kBinary;
     uint64_t left = 0;
-    uint8_t mask[4] = {0, 0, 0, 0};
+    std::array<uint8_t, 4> mask{};
     size_t mask_at = 0;
   };
 
