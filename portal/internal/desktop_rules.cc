@@ -80,7 +80,10 @@ OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_vi
   Bytes largest;
   bool model_known = request.gpu_model.empty();
   for (const control::Offer& offer : offers) {
-    problem.alternatives.push_back({offer.gpu_model, offer.largest_ever, offer.answer});
+    // The answer that this much would get, not the answer to what was asked.
+    const bool now = offer.largest_now >= offer.largest_ever;
+    problem.alternatives.push_back(
+        {offer.gpu_model, offer.largest_ever, now ? "starts now" : "waits"});
     if (!request.gpu_model.empty() && offer.gpu_model != request.gpu_model) continue;
     model_known = true;
     largest = std::max(largest, offer.largest_ever);
