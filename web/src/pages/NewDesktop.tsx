@@ -139,7 +139,14 @@ function ShareSection(props: {
   );
   const use = (bytes: number) => set({ memoryBytes: toStep(bytes, offers, largest) });
   const refusal = error?.field('/gpu/memory_bytes') ?? null;
-  const alternative = error?.problem.alternatives?.find((a) => a.answer === 'starts now');
+  // The largest that the chosen model could give, at once where there is a choice.
+  const alternative = error?.problem.alternatives
+    ?.filter((a) => wish.model === '' || a.gpu_model === wish.model)
+    .sort(
+      (a, b) =>
+        Number(b.answer === 'starts now') - Number(a.answer === 'starts now') ||
+        b.memory_bytes - a.memory_bytes,
+    )[0];
   const models = offers.items.map((o) => ({ value: o.gpu_model, label: o.gpu_model }));
   return (
     <>
