@@ -94,6 +94,7 @@ void BeFirst() {
   }
   const pid_t first = fork();
   if (first > 0) {
+    close_range(0, ~0U, 0);  // The tests' pipes end with the program, not with who waits for it.
     int status = 0;
     waitpid(first, &status, 0);
     _exit(StatusOf(status));

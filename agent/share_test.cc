@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// Agent, interposer and simulated cards together, with programs that count processes for themselves
+// as they do in a sandbox.
+#include <chrono>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <unistd.h>
+
+#include "agent/local_agent.h"
+#include "device/nvidia/backend.h"
+#include "shim/share_box.h"
+
+namespace sluice::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using shim::ShareBox;
+
+const std::string kBuild = SLUICE_BUILD_DIR;
+const std::string kProbe = kBuild + "/tests/shim_probe";
+const std::string kInside = kBuild + "/tests/agent_inside_probe";
+constexpr uint64_t kMib = 1 << 20;
+
+bool Eventually(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return false;
+    }
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+ShareBox::Options BoxOptions() {
+  ShareBox::Options options;
+  options.fleet = "2x24GiB";
+  options.real_context = MiB(300);
+  options.own_pids = true;
+  return options;
+}
+
+class ShareTest : public ::testing::Test {
+ protected:
+  ShareTest() : box_(BoxOptions()) {
+    device::nvidia::Options device_options;
+    device_options.library = kBuild + "/lib/simgpu/libnvidia-ml.so.1";
+    device_options.simulated_state = box_.state_folder();
+    auto backend = device::nvidia::Open(device_options);
+    EXPECT_TRUE(backend) << backend.error().message;
+    backend_ = std::move(*backend);
+    LocalAgentOptions options;
+    options.folder = box_.folder() + "/shares";
+    options.interposer = kBuild + "/lib/libsluice-cuda.so";
+    options.sample_every = 20ms;
+    options.sweep_every = 20ms;
+    auto agent = StartLocalAgent(*backend_, options);
+    EXPECT_TRUE(agent);
+    agent_ = std::move(*agent);
+    ShareSpec spec;
+    spec.claim = kClaim;
+    spec.label = "Li Na's compile desktop";
+    // The second card: what is first inside need not be first on the machine.
+    spec.allocations = {{GpuId(box_.Uuid(1)), 2_GiB, ComputeMillis(0), ComputeMillis(0)}};
+    spec.tenant_uid = geteuid();
+    auto prepared = agent_->Prepare(spec);
+    EXPECT_TRUE(prepared) << prepared.error().message;
+    prepared_ = *prepared;
+    box_.UseRegion(box_.folder() + "/shares/" + kClaim.text());
+  }
+
+  DeviceUsage Usage() { return agent_->Usage(kClaim)->devices.at(0); }
+
+  const ClaimId kClaim{"clm_share"};
+  ShareBox box_;
+  std::unique_ptr<device::Backend> backend_;
+  std::unique_ptr<Agent> agent_;
+  PreparedShare prepared_;
+};
+
+TEST_F(ShareTest, SaysWhatASandboxNeeds) {
+  const std::vector<std::string> libraries{"/run/sluice/simgpu/lib"};
+  EXPECT_EQ(prepared_.library_dirs, libraries);
+  std::vector<std::string> targets;
+  for (const Mount& mount : prepared_.mounts) {
+    EXPECT_TRUE(std::filesystem::exists(mount.source)) << mount.source;
+    targets.push_back(mount.target);
+  }
+  for (const char* target : {"/run/sluice/policy",
+                             "/run/sluice/ledger",
+                             "/run/sluice/lib/libsluice-cuda.so",
+                             "/run/sluice/simgpu/lib",
+                             "/run/sluice/simgpu/state",
+                             "/run/sluice/simgpu/visible"}) {
+    EXPECT_NE(std::find(targets.begin(), targets.end(), target), targets.end()) << target;
+  }
+}
+
+TEST_F(ShareTest, HoldsProgramsToTheirCardAndLimit) {
+  // A context of 400 MiB is assumed before one was measured.
+  EXPECT_EQ(box_.Run({kProbe, "dlsym", "info"}).output, "0 2147483648 2147483648 0 2147483648\n");
+  EXPECT_EQ(
+      box_.Run({kProbe, "dlsym", "route", "cuMemAlloc_v2", std::to_string(2048 * kMib)}).output,
+      "2\n");
+  EXPECT_EQ(
+      box_.Run({kProbe, "dlsym", "route", "cuMemAlloc_v2", std::to_string(1600 * kMib)}).output,
+      "0\n");
+}
+
+TEST_F(ShareTest, NamesProcessesByHostAndInnerNumberAndLearnsTheirContext) {
+  auto holder = box_.Start({kProbe, "dlsym", "hold", std::to_string(1024 * kMib)});
+  ASSERT_EQ(ShareBox::ReadLine(holder.from), "0");
+  EXPECT_TRUE(Eventually([&] {
+    auto usage = agent_->Usage(kClaim);
+    return usage->processes.size() == 1 && usage->processes[0].host_pid > 1;
+  }));
+  auto usage = agent_->Usage(kClaim);
+  EXPECT_EQ(usage->processes[0].inner_pid, 1);
+  EXPECT_EQ(usage->processes[0].command, "shim_probe");
+  EXPECT_EQ(usage->processes[0].memory, 1424_MiB);
+  box_.Finish(holder);
+  EXPECT_TRUE(Eventually([&] { return Usage().used == Bytes(0); }));
+  // The next one is charged what the first one's context took.
+  auto second = box_.Start({kProbe, "dlsym", "hold", std::to_string(1024 * kMib)});
+  ASSERT_EQ(ShareBox::ReadLine(second.from), "0");
+  EXPECT_EQ(Usage().used, 1324_MiB);
+  box_.Finish(second);
+}
+
+TEST_F(ShareTest, FindsWhatWentRoundTheInterposer) {
+  auto known = box_.Start({kProbe, "dlsym", "hold", std::to_string(256 * kMib)});
+  ASSERT_EQ(ShareBox::ReadLine(known.from), "0");
+  // The tenant overwrites its ledger: it holds nothing, it says.
+  ASSERT_TRUE(Eventually([&] { return agent_->Usage(kClaim)->processes.size() == 1; }));
+  region::LedgerPage forged = {};
+  const std::string ledger = box_.folder() + "/shares/" + kClaim.text() + "/ledger";
+  const int file = open(ledger.c_str(), O_WRONLY | O_CLOEXEC);
+  ASSERT_EQ(
+      pwrite(file, &forged.devices, sizeof(forged.devices), offsetof(region::LedgerPage, devices)),
+      static_cast<ssize_t>(sizeof(forged.devices)));
+  close(file);
+  // 256 MiB and a context of 300, as the driver knows.
+  EXPECT_TRUE(Eventually([&] { return Usage().used >= 556_MiB; }));
+  box_.Finish(known);
+  EXPECT_TRUE(Eventually([&] { return Usage().used == Bytes(0); }));
+}
+
+TEST_F(ShareTest, GivesBackAKilledProcessesMemory) {
+  auto holder = box_.Start({kProbe, "dlsym", "hold", std::to_string(1024 * kMib)});
+  ASSERT_EQ(ShareBox::ReadLine(holder.from), "0");
+  ASSERT_GE(Usage().used, 1024_MiB);
+  box_.Kill(holder);
+  EXPECT_TRUE(Eventually([&] { return Usage().used == Bytes(0); }));
+}
+
+TEST_F(ShareTest, TellsAProgramInsideWhatItMayHold) {
+  auto holder = box_.Start({kProbe, "dlsym", "hold", std::to_string(1024 * kMib)});
+  ASSERT_EQ(ShareBox::ReadLine(holder.from), "0");
+  const auto look = box_.Run({kInside, "look"});
+  EXPECT_EQ(look.status, 0);
+  EXPECT_NE(look.output.find("label Li Na's compile desktop"), std::string::npos) << look.output;
+  EXPECT_NE(look.output.find("limit 2147483648 used"), std::string::npos) << look.output;
+  EXPECT_NE(look.output.find("simulated 1"), std::string::npos) << look.output;
+  EXPECT_NE(look.output.find("process 1 shim_probe 1493172224"), std::string::npos) << look.output;
+  box_.Finish(holder);
+}
+
+TEST_F(ShareTest, TestsTheDriverFromInside) {
+  const auto test = box_.Run({kInside, "test"});
+  EXPECT_EQ(test.status, 0) << test.output;
+  EXPECT_NE(test.output.find("simulated"), std::string::npos) << test.output;
+  EXPECT_NE(test.output.find("pass be refused more than there is"), std::string::npos)
+      << test.output;
+}
+
+}  // namespace
+}  // namespace sluice::agent
