@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/internal/print.h"
+#include "cli/internal/suggest.h"
 #include "cli/internal/verb.h"
 
 namespace sluice::cli {
@@ -30,6 +31,10 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (const std::string wrong = WrongVerb(app, argc, argv); !wrong.empty()) {
+      Err("sluice: " + wrong + "\n");
+      return kUsage;
+    }
     const int code = app.exit(error);
     return code == 0 ? kOk : kUsage;
   }

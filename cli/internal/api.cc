@@ -76,6 +76,7 @@ Failure FailureOf(const net::Response& response) {
   if (failure.text.empty()) failure.text = TextOf(problem, "title");
   if (const auto errors = problem.find("errors"); errors != problem.end() && errors->is_array()) {
     for (const Json& error : *errors) {
+      if (TextOf(error, "detail") == failure.text) continue;
       failure.text += fmt::format("\n  {}: {}", TextOf(error, "pointer"), TextOf(error, "detail"));
     }
   }
@@ -84,10 +85,9 @@ Failure FailureOf(const net::Response& response) {
     for (const Json& other : *others) {
       const auto bytes = other.find("memory_bytes");
       if (bytes == other.end() || !bytes->is_number_integer()) continue;
-      failure.text += fmt::format("\n  possible: {} on {} ({})",
+      failure.text += fmt::format("\n  possible: {} on {}",
                                   ToText(Bytes(bytes->get<int64_t>())),
-                                  TextOf(other, "gpu_model"),
-                                  TextOf(other, "answer"));
+                                  TextOf(other, "gpu_model"));
     }
   }
   return failure;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/internal/fields.h"
 
+#include <algorithm>
 #include <fmt/core.h>
+#include <utility>
 
 #include "base/units.h"
 #include "cli/cli.h"
@@ -34,6 +36,15 @@ int64_t Seconds(const std::string& text) {
 
 std::string PathOf(const std::string& collection, const Json& object) {
   return "/v1/" + collection + "/" + Encoded(Text(object, "id"));
+}
+
+Json GpusInOrder(Api& api) {
+  Json gpus = api.All("/v1/gpus");
+  std::stable_sort(gpus.begin(), gpus.end(), [](const Json& a, const Json& b) {
+    return std::pair(Text(a, "node"), Number(a, "index")) <
+           std::pair(Text(b, "node"), Number(b, "index"));
+  });
+  return gpus;
 }
 
 Json VisibleDesktops(Api& api) {

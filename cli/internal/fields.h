@@ -24,6 +24,9 @@ Json FindUser(Api& api, const std::string& name);
 // Every desktop that the caller may see.
 Json VisibleDesktops(Api& api);
 
+// The cards as people count them: by node, then by number.
+Json GpusInOrder(Api& api);
+
 // "/v1/desktops/dsk_…".
 std::string PathOf(const std::string& collection, const Json& object);
 

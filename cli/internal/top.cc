@@ -41,7 +41,7 @@ std::string Bar(const Json& gpu, int columns) {
 std::string Picture(Api& api, size_t width) {
   Table cards({"GPU", "MODEL", "# USED  + HELD  . FREE", "USED", "HELD", "MEMORY", "BUSY", "TEMP"});
   Table shares({"GPU", "DESKTOP OR COMMAND", "OWNER", "USED", "LIMIT", "STATE"});
-  for (const Json& gpu : api.All("/v1/gpus")) {
+  for (const Json& gpu : GpusInOrder(api)) {
     const std::string index = std::to_string(Number(gpu, "index"));
     cards.Add({index,
                Text(gpu, "model"),

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <fmt/core.h>
 #include <memory>
 
+#include "agent/inside.h"
 #include "cli/cli.h"
 #include "cli/internal/fields.h"
 #include "cli/internal/print.h"
+#include "cli/internal/share_view.h"
 #include "cli/internal/verb.h"
 
 namespace sluice::cli {
@@ -25,7 +28,7 @@ std::string ModelOf(const Json& gpu) {
 }
 
 int ListGpus(Context& context) {
-  const Json gpus = context.api.All("/v1/gpus");
+  const Json gpus = GpusInOrder(context.api);
   if (context.json) {
     OutJson(gpus);
     return kOk;
@@ -63,6 +66,10 @@ Action MakeList(CLI::App&) {
   return ListGpus;
 }
 
+Action MakeTest(CLI::App&) {
+  return [](Context& context) { return TestDriver(context.json); };
+}
+
 Action ModeSetter(CLI::App& app, const std::string& mode) {
   auto id = std::make_shared<std::string>();
   app.add_option("GPU", *id, "Id or number; see: sluice gpu list")->required();
@@ -90,6 +97,7 @@ Action MakeUncordon(CLI::App& app) {
 
 constexpr Verb kVerbs[] = {
     {"gpu", "list", "The cards and the shares on them", MakeList},
+    {"gpu", "test", "Allocate, free and launch by the driver API, and report", MakeTest},
     {"gpu", "cordon", "Place no new share on this card", MakeCordon},
     {"gpu", "uncordon", "Undo cordon", MakeUncordon},
 };
@@ -97,7 +105,9 @@ constexpr Verb kVerbs[] = {
 }  // namespace
 
 Action MakeGpu(CLI::App&) {
-  return ListGpus;
+  return [](Context& context) {
+    return agent::IsInside() ? ShowShare(context.json) : ListGpus(context);
+  };
 }
 
 std::span<const Verb> GpuVerbs() {

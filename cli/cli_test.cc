@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/cli.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <set>
+#include <string>
+
+#include "cli/internal/print.h"
+#include "cli/internal/suggest.h"
+#include "cli/internal/verb.h"
+
+namespace sluice::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class Parser {
+ public:
+  Parser() { BuildParser(app, options, json, chosen); }
+  CLI::App app{"", "sluice"};
+  ApiOptions options;
+  bool json = false;
+  Action chosen;
+};
+
+TEST(VerbTable, HasUniqueRowsWithHelpInKnownGroups) {
+  std::set<std::string> seen;
+  std::set<std::string_view> groups{""};
+  for (const Group& group : Groups()) {
+    EXPECT_FALSE(group.help.empty()) << group.name;
+    EXPECT_TRUE(groups.insert(group.name).second) << group.name;
+  }
+  for (const Verb& verb : AllVerbs()) {
+    const std::string path = std::string(verb.group) + " " + std::string(verb.name);
+    EXPECT_TRUE(seen.insert(path).second) << path;
+    EXPECT_TRUE(groups.contains(verb.group)) << path;
+    EXPECT_FALSE(verb.help.empty()) << path;
+    EXPECT_NE(verb.make, nullptr) << path;
+  }
+}
+
+TEST(VerbTable, DescribesEveryOption) {
+  Parser parser;
+  const auto check = [](const CLI::App* app, const auto& self) -> void {
+    for (const CLI::Option* option : app->get_options()) {
+      EXPECT_FALSE(option->get_description().empty())
+          << app->get_name() << " " << option->get_name();
+    }
+    for (const CLI::App* verb : app->get_subcommands([](const CLI::App*) { return true; })) {
+      self(verb, self);
+    }
+  };
+  check(&parser.app, check);
+}
+
+TEST(Parsing, PassesEverythingAfterTheDashesToTheCommand) {
+  Parser parser;
+  parser.app.parse("run --memory 1GiB -- python --json --memory x -c print");
+  EXPECT_TRUE(parser.chosen);
+  EXPECT_FALSE(parser.json);
+  const CLI::Option* command = parser.app.get_subcommand("run")->get_option("COMMAND");
+  EXPECT_EQ(command->results(),
+            (std::vector<std::string>{"python", "--json", "--memory", "x", "-c", "print"}));
+}
+
+TEST(Parsing, TakesGlobalOptionsBehindTheVerb) {
+  Parser parser;
+  parser.app.parse("desktop list --json --state /tmp/x");
+  EXPECT_TRUE(parser.json);
+  EXPECT_EQ(parser.options.state, "/tmp/x");
+}
+
+TEST(Parsing, RefusesWrongSizesAndTimes) {
+  for (const char* line : {"run --memory 1GB -- true",
+                           "run --memory 0 -- true",
+                           "run -- true",
+                           "run --memory 1GiB",
+                           "desktop create a --run-for soon",
+                           "desktop wait a --for never",
+                           "user role lina boss",
+                           "up --tls-key k"}) {
+    Parser parser;
+    EXPECT_THROW(parser.app.parse(line), CLI::ParseError) << line;
+  }
+}
+
+TEST(Suggestion, NamesTheVerbThatWasProbablyMeant) {
+  Parser parser;
+  const auto wrong = [&](std::vector<const char*> argv) {
+    argv.insert(argv.begin(), "sluice");
+    return WrongVerb(parser.app, static_cast<int>(argv.size()), argv.data());
+  };
+  EXPECT_THAT(wrong({"dekstop", "list"}), HasSubstr("did you mean \"desktop\"?"));
+  EXPECT_THAT(wrong({"desktop", "crate"}), HasSubstr("did you mean \"desktop create\"?"));
+  EXPECT_THAT(wrong({"--state", "/tmp/x", "lsit"}), HasSubstr("no verb \"lsit\""));
+  EXPECT_THAT(wrong({"xyzzy"}), Not(HasSubstr("mean")));
+  EXPECT_EQ(wrong({"desktop", "show", "one"}), "");
+  EXPECT_EQ(wrong({"run", "--", "dekstop"}), "");
+  EXPECT_EQ(EditDistance("list", "lsit"), 1);
+}
+
+TEST(Completion, KnowsEveryVerbInEveryShell) {
+  Parser parser;
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const std::string script = CompletionScript(parser.app, shell);
+    for (const Verb& verb : AllVerbs()) {
+      EXPECT_THAT(script, HasSubstr(std::string(verb.name))) << shell;
+    }
+    EXPECT_THAT(script, HasSubstr("memory")) << shell;
+  }
+  EXPECT_EQ(CompletionScript(parser.app, "csh"), "");
+}
+
+TEST(Printing, LetsNoControlCharacterReachTheTerminal) {
+  EXPECT_EQ(Safe("a\x1b[31mb\nc\x7f"), "a?[31mb?c?");
+  EXPECT_EQ(Safe("\xC2\x9B"
+                 "31m"),
+            "?31m");
+  EXPECT_EQ(Safe("桌面 é"), "桌面 é");
+  const Json json{{"name", "x\x1b]0;title\x07"}, {"none", nullptr}, {"count", 3}};
+  EXPECT_EQ(Text(json, "name"), "x?]0;title?");
+  EXPECT_EQ(Text(json, "none"), "");
+  EXPECT_EQ(Text(json, "count"), "3");
+}
+
+TEST(Printing, AlignsColumns) {
+  Table table({"A", "B"});
+  table.Add({"long", "x"});
+  EXPECT_EQ(table.Lines("none"), "A     B\nlong  x\n");
+  EXPECT_EQ(table.Lines("none", 5), "A    \nlong \n");
+  EXPECT_EQ(Table({"A"}).Lines("none"), "none\n");
+}
+
+TEST(Failures, TellWhatTheServerSaidAndTheExitCode) {
+  net::Response response;
+  response.status = 422;
+  response.body = R"({"code":"over_share_limit","title":"No","detail":"80 GiB fits no card.",
+    "errors":[{"pointer":"/gpu/memory_bytes","code":"x","detail":"80 GiB fits no card."}],
+    "alternatives":[{"gpu_model":"A10","memory_bytes":25769803776,"answer":"waits"}]})";
+  const Failure failure = FailureOf(response);
+  EXPECT_EQ(failure.exit_code, kRefused);
+  EXPECT_EQ(failure.text, "80 GiB fits no card.\n  possible: 24 GiB on A10");
+  response.status = 500;
+  response.body = "oops";
+  EXPECT_EQ(FailureOf(response).exit_code, kError);
+  response.status = 404;
+  EXPECT_EQ(FailureOf(response).exit_code, kNotFound);
+}
+
+TEST(Failures, EncodeWhatGoesIntoAPath) {
+  EXPECT_EQ(Encoded("a/b ?é"), "a%2Fb%20%3F%C3%A9");
+}
+
+}  // namespace
+}  // namespace sluice::cli
