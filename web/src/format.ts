@@ -35,6 +35,7 @@ const units: Record<Language, { s: string; min: string; h: string; d: string }> 
 export function elapsed(ms: number, language: Language): string {
   const { s, min } = units[language];
   const seconds = Math.max(0, ms) / 1000;
+  if (seconds > 0 && seconds < 0.05) return `< 0.1 ${s}`;
   if (seconds < 10) return `${seconds.toFixed(1)} ${s}`;
   if (seconds < 60) return `${Math.floor(seconds)} ${s}`;
   if (seconds >= 3600) return roughly(ms, language);

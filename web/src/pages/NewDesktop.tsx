@@ -31,7 +31,7 @@ import { sentence } from '../i18n/sentences';
 import { modelWords } from '../parts/desktop';
 import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
 import { ErrorLine, explain, PageHead, Waiting } from '../parts/Say';
-import { CardBar } from '../parts/ShareBar';
+import { CardBar, ShareBar } from '../parts/ShareBar';
 import { TemplatePicker, templateWords } from '../parts/Templates';
 import { freeName } from './names';
 
@@ -76,7 +76,8 @@ function AnswerWord({ offer }: { offer: Offer }) {
   return <span className={`state ${look}`}>{words.t(key)}</span>;
 }
 
-function Offers({ offers, onUse }: { offers: OfferList; onUse: (bytes: number) => void }) {
+function Offers(props: { offers: OfferList; wanted: number; onUse: (bytes: number) => void }) {
+  const { offers, wanted, onUse } = props;
   const words = useWords();
   const { t, tn } = words;
   return (
@@ -97,16 +98,18 @@ function Offers({ offers, onUse }: { offers: OfferList; onUse: (bytes: number) =
                   ever: memory(o.largest_ever_bytes),
                 })}
           </Text>
-          {o.answer !== 'starts now' && o.largest_now_bytes >= offers.share_min_bytes && (
-            <Button
-              variant="default"
-              size="compact-sm"
-              style={{ justifySelf: 'start' }}
-              onClick={() => onUse(o.largest_now_bytes)}
-            >
-              {t('offer.use_now', { size: memory(o.largest_now_bytes) })}
-            </Button>
-          )}
+          {o.answer !== 'starts now' &&
+            o.largest_now_bytes >= offers.share_min_bytes &&
+            o.largest_now_bytes < wanted && (
+              <Button
+                variant="default"
+                size="compact-sm"
+                style={{ justifySelf: 'start' }}
+                onClick={() => onUse(o.largest_now_bytes)}
+              >
+                {t('offer.use_now', { size: memory(o.largest_now_bytes) })}
+              </Button>
+            )}
         </div>
       ))}
     </div>
@@ -208,7 +211,7 @@ function ShareSection(props: {
           error={error?.field('/gpu/model')}
         />
       )}
-      <Offers offers={offers} onUse={use} />
+      <Offers offers={offers} wanted={wish.memoryBytes} onUse={use} />
     </>
   );
 }
@@ -259,11 +262,13 @@ function Summary(props: { wish: Wish; name: string; offers: OfferList | undefine
   const { t } = words;
   const { wish, offers, gpus } = props;
   const answer = offers && bestAnswer(offers.items, wish.model);
-  const card = likelyCard(gpus, wish.memoryBytes, wish.model);
+  const now = answer?.answer === 'starts now';
+  const fitting = gpus.filter((g) => wish.model === '' || g.model === wish.model);
+  const card = now ? likelyCard(gpus, wish.memoryBytes, wish.model) : undefined;
   return (
     <>
       <h2>{t('new.summary')}</h2>
-      {card && (
+      {card ? (
         <>
           <CardBar
             gpu={card}
@@ -277,6 +282,23 @@ function Summary(props: { wish: Wish; name: string; offers: OfferList | undefine
             })}
           </Text>
         </>
+      ) : (
+        <ShareBar
+          totalBytes={Math.max(wish.memoryBytes, ...fitting.map((g) => g.memory_bytes))}
+          simulated={fitting.length > 0 && fitting.every((g) => g.simulated)}
+          label={t('share.wished', { limit: memory(wish.memoryBytes) })}
+          segments={[
+            {
+              id: 'wish',
+              kind: 'planned',
+              memoryBytes: wish.memoryBytes,
+              usedBytes: 0,
+              guaranteePercent: 0,
+              label: t('new.my_share'),
+              lines: [t('new.my_share'), memory(wish.memoryBytes)],
+            },
+          ]}
+        />
       )}
       <dl className="facts">
         <dt>{t('new.template')}</dt>

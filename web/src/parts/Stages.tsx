@@ -30,11 +30,9 @@ export function Stages({ desktop, skewMs }: { desktop: Desktop; skewMs: number }
         const end = stage?.ended_at ? Date.parse(stage.ended_at) : now;
         const usual = stage?.usual_ms ?? null;
         // Waiting in the queue is no slowness of the placing.
+        const queued = name === 'place' && desktop.state === 'queued';
         const slow =
-          phase === 'live' &&
-          usual !== null &&
-          desktop.state !== 'queued' &&
-          end - start > Math.max(2 * usual, 2000);
+          phase === 'live' && usual !== null && !queued && end - start > Math.max(2 * usual, 2000);
         return (
           <li
             key={name}
@@ -57,7 +55,7 @@ export function Stages({ desktop, skewMs }: { desktop: Desktop; skewMs: number }
               {stage?.started_at &&
                 (phase === 'done' || phase === 'live') &&
                 elapsed(end - start, language)}
-              {usual !== null && (
+              {usual !== null && !queued && (
                 <span className="quiet">
                   {phase === 'done' || phase === 'live' ? ' · ' : ''}
                   {t('stage.usual', { time: elapsed(usual, language) })}

@@ -68,7 +68,8 @@ export function modelWords(model: string, simulated: boolean, { t }: Words): str
 export function ReasonLine({ desktop }: { desktop: Desktop }) {
   const words = useWords();
   const look = looks[desktop.state];
-  if (!look.says || desktop.reason === '') return null;
+  // "Stopped." says no more than the state's word does.
+  if (!look.says || desktop.reason === '' || desktop.reason === 'Stopped.') return null;
   const Icon = look.icon;
   return (
     <div className={`reason ${look.tone}`} role={look.tone === 'trouble' ? 'alert' : undefined}>
@@ -120,7 +121,7 @@ export function QueueLine({ desktop }: { desktop: Desktop }) {
               time: clock(queue.next_likely_at, language),
               left: until(queue.next_likely_at, language, now),
             })
-          : t('queue.unknown')}
+          : t(queue.position > 1 ? 'queue.after' : 'queue.unknown')}
       </span>
     </div>
   );

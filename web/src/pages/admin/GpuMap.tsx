@@ -148,7 +148,7 @@ function QueueRow({ item, mayEnd }: { item: QueueItem; mayEnd: boolean }) {
       <td>{sentence(item.reason, words)}</td>
       <td className="nowrap">
         {item.next_likely_at
-          ? `${clock(item.next_likely_at, language)} (${until(item.next_likely_at, language, now)})`
+          ? `${clock(item.next_likely_at, language)} · ${until(item.next_likely_at, language, now)}`
           : '–'}
       </td>
       <td>

@@ -109,7 +109,7 @@ function Row({ desktop, onAct }: { desktop: Desktop; onAct: (act: Act) => void }
       <td>{held ? [held.node, held.gpu_model].filter(Boolean).join(' · ') : '–'}</td>
       <td className="nowrap">
         {desktop.stops_at
-          ? `${clock(desktop.stops_at, language)} (${until(desktop.stops_at, language, now)})`
+          ? `${clock(desktop.stops_at, language)} · ${until(desktop.stops_at, language, now)}`
           : '–'}
       </td>
       <td>{desktop.viewers}</td>
