@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/local_agent.h"
+#include "base/random.h"
 #include "device/nvidia/backend.h"
 #include "shim/share_box.h"
 
@@ -71,6 +72,17 @@ class ShareTest : public ::testing::Test {
     EXPECT_TRUE(prepared) << prepared.error().message;
     prepared_ = *prepared;
     box_.UseRegion(box_.folder() + "/shares/" + kClaim.text());
+  }
+
+  // Without what the agent adds.
+  Bytes LedgerTotal() {
+    const std::string path = box_.folder() + "/shares/" + kClaim.text() + "/ledger";
+    uint64_t word = 0;
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    EXPECT_EQ(pread(file, &word, sizeof(word), offsetof(region::LedgerPage, devices)),
+              static_cast<ssize_t>(sizeof(word)));
+    close(file);
+    return Bytes(static_cast<int64_t>(region::WordBytes(word)));
   }
 
   DeviceUsage Usage() { return agent_->Usage(kClaim)->devices.at(0); }
@@ -147,6 +159,40 @@ TEST_F(ShareTest, FindsWhatWentRoundTheInterposer) {
   EXPECT_TRUE(Eventually([&] { return Usage().used >= 556_MiB; }));
   box_.Finish(known);
   EXPECT_TRUE(Eventually([&] { return Usage().used == Bytes(0); }));
+}
+
+// What the driver says that programs hold, contexts and all.
+Bytes DriverTruth(device::Backend& backend) {
+  Bytes sum;
+  const auto cards = backend.Read();
+  EXPECT_TRUE(cards);
+  for (const device::Card& card : *cards) {
+    for (const device::ProcessUse& process : card.processes) {
+      sum += process.memory;
+    }
+  }
+  return sum;
+}
+
+TEST_F(ShareTest, AgreesWithTheDriverAfterAnySequenceOfCalls) {
+  const uint64_t first_seed = SystemRandom().Next() % 1'000'000;
+  for (uint64_t seed = first_seed; seed < first_seed + 20; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    auto program = box_.Start({kProbe, "dlsym", "random", std::to_string(seed)});
+    ASSERT_TRUE(ShareBox::ReadLine(program.from).ends_with(" held"));
+    const Bytes context = 300_MiB;
+    const Bytes assumed = 400_MiB;
+    const Bytes truth = DriverTruth(*backend_);
+    const Bytes ledger = LedgerTotal();
+    // The first program is charged the assumed context, later ones what was learnt.
+    EXPECT_TRUE(ledger == truth || ledger == truth - context + assumed)
+        << ToText(ledger) << " in the ledger, the driver says " << ToText(truth);
+    EXPECT_LE(truth, 2_GiB);
+    ASSERT_EQ(write(program.to, "x", 1), 1);
+    ASSERT_EQ(ShareBox::ReadLine(program.from), "free");
+    EXPECT_LE(LedgerTotal(), assumed);
+    box_.Finish(program);
+  }
 }
 
 TEST_F(ShareTest, GivesBackAKilledProcessesMemory) {

@@ -63,6 +63,16 @@ TEST(EveryLookUp, ArrivesAtTheLimit) {
   }
 }
 
+TEST(EveryLookUp, ByTheLoaderToo) {
+  ShareBox box;
+  const std::string linked = std::string(SLUICE_BUILD_DIR) + "/tests/shim_linked_probe";
+  for (const std::vector<std::string>& environment :
+       {std::vector<std::string>{}, std::vector<std::string>{"LD_BIND_NOW=1"}}) {
+    EXPECT_EQ(box.Run({linked, std::to_string(10 * kGib)}, environment).output, "2\n");
+    EXPECT_EQ(box.Run({linked, std::to_string(10 * kMib)}, environment).output, "0\n");
+  }
+}
+
 TEST(TheEnvironment, ChangesNothing) {
   ShareBox box;
   for (const char* variable : {"CUDA_DISABLE_CONTROL=true",
@@ -89,6 +99,17 @@ TEST(Views, ShowTheShare) {
   EXPECT_EQ(box.Run({kProbe, "dlsym", "info"}).output, "0 805306368 1073741824 0 1073741824\n");
   box.policy().devices[0].overhead_bytes = 900 * kMib;
   EXPECT_EQ(box.Run({kProbe, "dlsym", "info"}).output, "0 0 1073741824 0 1073741824\n");
+  box.Finish(holder);
+}
+
+TEST(Views, ShowTheShareThroughNvml) {
+  ShareBox box;
+  auto holder = box.Start({kProbe, "dlsym", "hold", std::to_string(256 * kMib)});
+  ASSERT_EQ(ShareBox::ReadLine(holder.from), "0");
+  const auto seen = box.Run({kProbe, "dlsym", "nvml"}).output;
+  EXPECT_EQ(seen,
+            "0 1073741824 805306368 268435456\n0 1073741824 805306368 268435456\n7 1 1 " +
+                std::to_string(holder.pid) + ":268435456\n");
   box.Finish(holder);
 }
 

@@ -7,9 +7,11 @@
 //   probe LOOKUP hold BYTES          allocates, prints the code, waits for the end of its input
 //   probe LOOKUP fill BYTES          allocates blocks of BYTES until refused: code and count; waits
 //   probe LOOKUP churn SEED          allocates and frees for ever, a line after each thousand
-//   probe LOOKUP info                free, total, device total
-//   probe LOOKUP cycle NAME BYTES    allocates and frees by that route 20 times; the last code
-//   probe LOOKUP fork                holds 300 MiB and forks a child that outlives it; the code
+//   probe LOOKUP random SEED         a random sequence over all routes: "N held"; then a byte:
+//   "free" probe LOOKUP nvml                memory v1, v2; short list's code, processes as
+//   pid:bytes probe LOOKUP info                free, total, device total probe LOOKUP cycle NAME
+//   BYTES    allocates and frees by that route 20 times; the last code probe LOOKUP fork holds 300
+//   MiB and forks a child that outlives it; the code
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -105,16 +107,20 @@ struct Route {
   CUresult (*release)();
 };
 
-CUdeviceptr block = 0;
-unsigned block_v1 = 0;
-Size pitch = 0;
-unsigned pitch_v1 = 0;
-CUarray array = nullptr;
-CUmipmappedArray mipmapped = nullptr;
-CUmemHandle handle = 0;
+// What a route's last allocation gave; kept aside while another route is at work.
+struct Held {
+  CUdeviceptr block = 0;
+  unsigned block_v1 = 0;
+  Size pitch = 0;
+  unsigned pitch_v1 = 0;
+  CUarray array = nullptr;
+  CUmipmappedArray mipmapped = nullptr;
+  CUmemHandle handle = 0;
+  CUgraph graph = nullptr;
+  CUgraphExec exec = nullptr;
+};
+Held held;
 CUmemoryPool pool = nullptr;
-CUgraph graph = nullptr;
-CUgraphExec exec = nullptr;
 
 // Rows of 1 KiB of 4-byte elements for two-dimensional things.
 constexpr Size kRow = 1024;
@@ -132,7 +138,7 @@ CUresult MakePool() {
 }
 
 CUresult FreeAsync() {
-  const CUresult result = Ask("cuMemFreeAsync", block, CUstream{});
+  const CUresult result = Ask("cuMemFreeAsync", held.block, CUstream{});
   Ask("cuStreamSynchronize", CUstream{});
   return result;
 }
@@ -144,7 +150,7 @@ CUresult RunGraph(CUresult added, CUresult (*instantiate)()) {
     result = instantiate();
   }
   if (result == kSuccess) {
-    result = Ask("cuGraphLaunch", exec, CUstream{});
+    result = Ask("cuGraphLaunch", held.exec, CUstream{});
   }
   if (result == kSuccess) {
     result = Ask("cuStreamSynchronize", CUstream{});
@@ -153,7 +159,7 @@ CUresult RunGraph(CUresult added, CUresult (*instantiate)()) {
 }
 
 CUresult AddAllocation(Size bytes, bool generic) {
-  CUresult result = Ask("cuGraphCreate", &graph, 0U);
+  CUresult result = Ask("cuGraphCreate", &held.graph, 0U);
   CUgraphNode node = nullptr;
   CUgraphNode free_node = nullptr;
   if (result != kSuccess) {
@@ -164,35 +170,36 @@ CUresult AddAllocation(Size bytes, bool generic) {
   params[0].alloc.pool = DevicePool();
   params[0].alloc.bytes = bytes;
   const CUgraphNode* const none = nullptr;
-  result = generic ? Ask("cuGraphAddNode_v2",
-                         &node,
-                         graph,
-                         none,
-                         static_cast<const void*>(nullptr),
-                         Size{0},
-                         &params[0])
-                   : Ask("cuGraphAddMemAllocNode", &node, graph, none, Size{0}, &params[0].alloc);
+  result = generic
+               ? Ask("cuGraphAddNode_v2",
+                     &node,
+                     held.graph,
+                     none,
+                     static_cast<const void*>(nullptr),
+                     Size{0},
+                     &params[0])
+               : Ask("cuGraphAddMemAllocNode", &node, held.graph, none, Size{0}, &params[0].alloc);
   if (result == kSuccess) {
     const CUgraphNode* const after = &node;
-    result =
-        Ask("cuGraphAddMemFreeNode", &free_node, graph, after, Size{1}, params[0].alloc.pointer);
+    result = Ask(
+        "cuGraphAddMemFreeNode", &free_node, held.graph, after, Size{1}, params[0].alloc.pointer);
   }
   return result;
 }
 
 CUresult InstantiateFlags() {
-  return Ask("cuGraphInstantiateWithFlags", &exec, graph, uint64_t{0});
+  return Ask("cuGraphInstantiateWithFlags", &held.exec, held.graph, uint64_t{0});
 }
 
 CUresult InstantiateV2() {
   CUgraphNode* const node = nullptr;
   char* const log = nullptr;
-  return Ask("cuGraphInstantiate_v2", &exec, graph, node, log, Size{0});
+  return Ask("cuGraphInstantiate_v2", &held.exec, held.graph, node, log, Size{0});
 }
 
 CUresult DropGraph() {
-  Ask("cuGraphExecDestroy", exec);
-  Ask("cuGraphDestroy", graph);
+  Ask("cuGraphExecDestroy", held.exec);
+  Ask("cuGraphDestroy", held.graph);
   return Ask("cuDeviceGraphMemTrim", 0);
 }
 
@@ -201,43 +208,46 @@ CUresult CreateHandle(Size bytes) {
   properties.type = 1;
   properties.location = {kLocationDevice, 0};
   const AllocationProperties* const pointer = &properties;
-  return Ask("cuMemCreate", &handle, bytes, pointer, uint64_t{0});
+  return Ask("cuMemCreate", &held.handle, bytes, pointer, uint64_t{0});
 }
 
 const Route kRoutes[] = {
     {"cuMemAlloc",
-     [](Size bytes) { return Ask("cuMemAlloc", &block_v1, static_cast<unsigned>(bytes)); },
-     [] { return Ask("cuMemFree", block_v1); }},
+     [](Size bytes) { return Ask("cuMemAlloc", &held.block_v1, static_cast<unsigned>(bytes)); },
+     [] { return Ask("cuMemFree", held.block_v1); }},
     {"cuMemAlloc_v2",
-     [](Size bytes) { return Ask("cuMemAlloc_v2", &block, bytes); },
-     [] { return Ask("cuMemFree_v2", block); }},
+     [](Size bytes) { return Ask("cuMemAlloc_v2", &held.block, bytes); },
+     [] { return Ask("cuMemFree_v2", held.block); }},
     {"cuMemAllocPitch",
      [](Size bytes) {
        return Ask("cuMemAllocPitch",
-                  &block_v1,
-                  &pitch_v1,
+                  &held.block_v1,
+                  &held.pitch_v1,
                   static_cast<unsigned>(kRow),
                   static_cast<unsigned>(bytes / kRow),
                   4U);
      },
-     [] { return Ask("cuMemFree", block_v1); }},
+     [] { return Ask("cuMemFree", held.block_v1); }},
     {"cuMemAllocPitch_v2",
-     [](Size bytes) { return Ask("cuMemAllocPitch_v2", &block, &pitch, kRow, bytes / kRow, 4U); },
-     [] { return Ask("cuMemFree_v2", block); }},
+     [](Size bytes) {
+       return Ask("cuMemAllocPitch_v2", &held.block, &held.pitch, kRow, bytes / kRow, 4U);
+     },
+     [] { return Ask("cuMemFree_v2", held.block); }},
     {"cuMemAllocManaged",
-     [](Size bytes) { return Ask("cuMemAllocManaged", &block, bytes, 1U); },
-     [] { return Ask("cuMemFree_v2", block); }},
+     [](Size bytes) { return Ask("cuMemAllocManaged", &held.block, bytes, 1U); },
+     [] { return Ask("cuMemFree_v2", held.block); }},
     {"cuMemAllocAsync",
-     [](Size bytes) { return Ask("cuMemAllocAsync", &block, bytes, CUstream{}); },
+     [](Size bytes) { return Ask("cuMemAllocAsync", &held.block, bytes, CUstream{}); },
      FreeAsync},
     {"cuMemAllocAsync_ptsz",
-     [](Size bytes) { return Ask("cuMemAllocAsync_ptsz", &block, bytes, CUstream{}); },
+     [](Size bytes) { return Ask("cuMemAllocAsync_ptsz", &held.block, bytes, CUstream{}); },
      FreeAsync},
     {"cuMemAllocFromPoolAsync",
      [](Size bytes) {
        const CUresult made = MakePool();
-       return made != kSuccess ? made
-                               : Ask("cuMemAllocFromPoolAsync", &block, bytes, pool, CUstream{});
+       return made != kSuccess
+                  ? made
+                  : Ask("cuMemAllocFromPoolAsync", &held.block, bytes, pool, CUstream{});
      },
      FreeAsync},
     {"cuMemAllocFromPoolAsync_ptsz",
@@ -245,46 +255,46 @@ const Route kRoutes[] = {
        const CUresult made = MakePool();
        return made != kSuccess
                   ? made
-                  : Ask("cuMemAllocFromPoolAsync_ptsz", &block, bytes, pool, CUstream{});
+                  : Ask("cuMemAllocFromPoolAsync_ptsz", &held.block, bytes, pool, CUstream{});
      },
      FreeAsync},
-    {"cuMemCreate", CreateHandle, [] { return Ask("cuMemRelease", handle); }},
+    {"cuMemCreate", CreateHandle, [] { return Ask("cuMemRelease", held.handle); }},
     {"cuArrayCreate",
      [](Size bytes) {
        ArrayDescriptorV1 shape = {kRow, static_cast<unsigned>(bytes / kRow / 16), 0x20, 4};
        const ArrayDescriptorV1* const pointer = &shape;
-       return Ask("cuArrayCreate", &array, pointer);
+       return Ask("cuArrayCreate", &held.array, pointer);
      },
-     [] { return Ask("cuArrayDestroy", array); }},
+     [] { return Ask("cuArrayDestroy", held.array); }},
     {"cuArrayCreate_v2",
      [](Size bytes) {
        ArrayDescriptor shape = {kRow, bytes / kRow / 16, 0x20, 4};
        const ArrayDescriptor* const pointer = &shape;
-       return Ask("cuArrayCreate_v2", &array, pointer);
+       return Ask("cuArrayCreate_v2", &held.array, pointer);
      },
-     [] { return Ask("cuArrayDestroy", array); }},
+     [] { return Ask("cuArrayDestroy", held.array); }},
     {"cuArray3DCreate",
      [](Size bytes) {
        ArrayDescriptor3DV1 shape = {
            kRow, 64, static_cast<unsigned>(bytes / kRow / 64 / 16), 0x20, 4, 0};
        const ArrayDescriptor3DV1* const pointer = &shape;
-       return Ask("cuArray3DCreate", &array, pointer);
+       return Ask("cuArray3DCreate", &held.array, pointer);
      },
-     [] { return Ask("cuArrayDestroy", array); }},
+     [] { return Ask("cuArrayDestroy", held.array); }},
     {"cuArray3DCreate_v2",
      [](Size bytes) {
        ArrayDescriptor3D shape = {kRow, 64, bytes / kRow / 64 / 16, 0x20, 4, 0};
        const ArrayDescriptor3D* const pointer = &shape;
-       return Ask("cuArray3DCreate_v2", &array, pointer);
+       return Ask("cuArray3DCreate_v2", &held.array, pointer);
      },
-     [] { return Ask("cuArrayDestroy", array); }},
+     [] { return Ask("cuArrayDestroy", held.array); }},
     {"cuMipmappedArrayCreate",
      [](Size bytes) {
        ArrayDescriptor3D shape = {kRow, 64, bytes / kRow / 64 / 16, 0x20, 4, 0};
        const ArrayDescriptor3D* const pointer = &shape;
-       return Ask("cuMipmappedArrayCreate", &mipmapped, pointer, 1U);
+       return Ask("cuMipmappedArrayCreate", &held.mipmapped, pointer, 1U);
      },
-     [] { return Ask("cuMipmappedArrayDestroy", mipmapped); }},
+     [] { return Ask("cuMipmappedArrayDestroy", held.mipmapped); }},
     {"cuGraphAddMemAllocNode",
      [](Size bytes) { return RunGraph(AddAllocation(bytes, false), InstantiateFlags); },
      DropGraph},
@@ -339,7 +349,7 @@ int DoCycle(const char* name, Size bytes) {
 
 int DoHold(Size bytes) {
   Start();
-  printf("%d\n", Ask("cuMemAlloc_v2", &block, bytes));
+  printf("%d\n", Ask("cuMemAlloc_v2", &held.block, bytes));
   fflush(stdout);
   AwaitEnd();
   return 0;
@@ -349,7 +359,7 @@ int DoFill(Size bytes) {
   Start();
   int count = 0;
   CUresult result = kSuccess;
-  while ((result = Ask("cuMemAlloc_v2", &block, bytes)) == kSuccess) {
+  while ((result = Ask("cuMemAlloc_v2", &held.block, bytes)) == kSuccess) {
     ++count;
   }
   printf("%d %d\n", result, count);
@@ -369,15 +379,98 @@ int DoChurn(unsigned seed) {
         return 5;
       }
       blocks.erase(blocks.begin() + static_cast<std::ptrdiff_t>(at));
-    } else if (Ask("cuMemAlloc_v2", &block, static_cast<Size>(rand()) % (200 * kMib) + 1) ==
+    } else if (Ask("cuMemAlloc_v2", &held.block, static_cast<Size>(rand()) % (200 * kMib) + 1) ==
                kSuccess) {
-      blocks.push_back(block);
+      blocks.push_back(held.block);
     }
     if (turn % 20 == 0) {
       printf("%d\n", turn);
       fflush(stdout);
     }
   }
+}
+
+// Allocates and frees by every route in a random order, in pieces of 2 MiB as the driver deals them
+// out; then says so, and later gives everything back and says that, too.
+int DoRandom(unsigned seed) {
+  Start();
+  srand(seed);
+  struct Live {
+    const Route* route;
+    Held held;
+  };
+  std::vector<Live> live;
+  for (int step = 0; step < 60; ++step) {
+    const auto dice = static_cast<size_t>(rand());
+    if (!live.empty() && dice % 5 < 2) {
+      const size_t at = dice / 5 % live.size();
+      held = live[at].held;
+      if (const CUresult result = live[at].route->release(); result != kSuccess) {
+        printf("%s: release %d\n", live[at].route->name, result);
+        return 1;
+      }
+      live.erase(live.begin() + static_cast<std::ptrdiff_t>(at));
+      continue;
+    }
+    const Route& route = kRoutes[dice / 5 % (sizeof(kRoutes) / sizeof(kRoutes[0]))];
+    held = Held{};
+    const CUresult result = route.allocate((static_cast<Size>(rand()) % 60 + 1) * 2 * kMib);
+    if (result == kSuccess) {
+      live.push_back({&route, held});
+    } else if (result != kOutOfMemory) {
+      printf("%s: allocate %d\n", route.name, result);
+      return 1;
+    }
+  }
+  Ask("cuCtxSynchronize");
+  printf("%zu held\n", live.size());
+  fflush(stdout);
+  char byte = 0;
+  if (read(STDIN_FILENO, &byte, 1) != 1) {
+    return 1;
+  }
+  for (const Live& one : live) {
+    held = one.held;
+    one.route->release();
+  }
+  Ask("cuCtxSynchronize");
+  printf("free\n");
+  fflush(stdout);
+  AwaitEnd();
+  return 0;
+}
+
+// Memory and processes of the first card as NVML tells.
+int DoNvml() {
+  void* const library = dlopen("libnvidia-ml.so.1", RTLD_NOW);
+  if (library == nullptr) {
+    return 3;
+  }
+  auto ask = [&](const char* name, auto... arguments) {
+    return reinterpret_cast<int (*)(decltype(arguments)...)>(dlsym(library, name))(arguments...);
+  };
+  NvmlDevice device = nullptr;
+  NvmlMemoryV1 memory = {};
+  NvmlMemory memory2 = {};
+  memory2.version = sizeof(NvmlMemory) | 2U << 24;
+  unsigned count = 0;
+  NvmlProcess* const none = nullptr;
+  ask("nvmlInit_v2");
+  ask("nvmlDeviceGetHandleByIndex_v2", 0U, &device);
+  const int first = ask("nvmlDeviceGetMemoryInfo", device, &memory);
+  const int second = ask("nvmlDeviceGetMemoryInfo_v2", device, &memory2);
+  printf("%d %llu %llu %llu\n", first, memory.total, memory.free, memory.used);
+  printf("%d %llu %llu %llu\n", second, memory2.total, memory2.free, memory2.used);
+  const int short_list = ask("nvmlDeviceGetComputeRunningProcesses_v3", device, &count, none);
+  std::vector<NvmlProcess> processes(count + 4);
+  unsigned room = count + 4;
+  ask("nvmlDeviceGetComputeRunningProcesses_v3", device, &room, processes.data());
+  printf("%d %u %u", short_list, count, room);
+  for (unsigned i = 0; i < room; ++i) {
+    printf(" %u:%llu", processes[i].pid, processes[i].bytes);
+  }
+  printf("\n");
+  return 0;
 }
 
 int DoInfo() {
@@ -394,10 +487,10 @@ int DoInfo() {
 // The child of a process that holds memory: it lives on, and must not keep its parent's alive.
 int DoFork() {
   Start();
-  const CUresult result = Ask("cuMemAlloc_v2", &block, 300 * kMib);
+  const CUresult result = Ask("cuMemAlloc_v2", &held.block, 300 * kMib);
   if (fork() == 0) {
     // The driver does not serve a forked child; whatever it answers must do no harm.
-    Ask("cuMemFree_v2", block);
+    Ask("cuMemFree_v2", held.block);
     printf("%d\n", result);
     fflush(stdout);
     AwaitEnd();
@@ -424,7 +517,9 @@ int main(int argc, char** argv) {
   if (verb == "hold") return DoHold(last);
   if (verb == "fill") return DoFill(last);
   if (verb == "churn") return DoChurn(static_cast<unsigned>(last));
+  if (verb == "random") return DoRandom(static_cast<unsigned>(last));
   if (verb == "info") return DoInfo();
+  if (verb == "nvml") return DoNvml();
   if (verb == "fork") return DoFork();
   for (const Route& route : kRoutes) {
     printf("%s\n", route.name);
