@@ -86,7 +86,8 @@ OrProblem<uint64_t> BeginBefore(const PageRequest& page, uint64_t head) {
   const char* end = page.after.data() + page.after.size();
   const auto [at, error] = std::from_chars(page.after.data(), end, before);
   if (error != std::errc() || at != end || before == 0) {
-    return NoField(ProblemCode::kBadRequest, "?cursor", "The cursor is not one that a page gave.");
+    return NoField(
+        ProblemCode::kInvalidField, "?cursor", "The cursor is not one that a page gave.");
   }
   return std::min(before, head + 1);
 }

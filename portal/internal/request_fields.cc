@@ -136,7 +136,8 @@ OrProblem<PageRequest> QueryPage(const net::Request& request) {
     const std::string_view cursor = request.Query("cursor");
     auto after = FromBase64Url(cursor);
     if (!after || after->empty() || cursor.size() > kCursorMax) {
-      return NoQuery("cursor", "The cursor is not one that a page gave.");
+      return NoField(
+          ProblemCode::kInvalidField, "?cursor", "The cursor is not one that a page gave.");
     }
     page.after = std::move(*after);
   }
@@ -148,15 +149,13 @@ std::string CursorFor(std::string_view last_id) {
 }
 
 OrProblem<uint64_t> IfMatch(const net::Request& request) {
-  std::string_view text = request.headers.Get("If-Match");
+  const std::string_view text = request.headers.Get("If-Match");
   if (text.empty()) {
     return No(ProblemCode::kPreconditionRequired,
               "Send If-Match with the ETag of the object as you know it.");
   }
-  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
-    text = text.substr(1, text.size() - 2);
-  }
-  const auto version = Number<uint64_t>(text);
+  const bool quoted = text.size() > 2 && text.front() == '"' && text.back() == '"';
+  const auto version = quoted ? Number<uint64_t>(text.substr(1, text.size() - 2)) : std::nullopt;
   if (!version) {
     return No(ProblemCode::kBadRequest, "If-Match must be one ETag that a GET answered.");
   }

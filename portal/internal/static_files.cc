@@ -129,7 +129,7 @@ net::Response StaticFiles::Serve(const net::Request& request) {
   std::string path = request.path;
   if (path.empty() || path.ends_with('/')) path += "index.html";
   auto file = Load(path);
-  if (file == nullptr && !IsHashed(path)) {
+  if (file == nullptr && !IsHashed(path) && path.find("/..") == std::string::npos) {
     // A page of the client; what has an ending was meant as a file.
     const size_t name = path.rfind('/');
     if (path.find('.', name) == std::string::npos) {
