@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/sandbox/inside.h"
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fmt/format.h>
 #include <functional>
 #include <string>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "runtime/sandbox/files.h"
@@ -42,7 +44,7 @@ constexpr std::array kSharedEtc = {"alternatives",
                                    "nanorc",
                                    "OpenCL",
                                    "os-release",
-                                   "pip.conf",
+
                                    "profile",
                                    "profile.d",
                                    "protocols",
@@ -180,6 +182,15 @@ class Arguments {
   std::vector<std::string> words_;
 };
 
+// Files in memory are the desktop's memory too, but no rlimit counts them.
+Bytes MemoryFilesMax(const LaunchSpec& spec) {
+  if (spec.memory_max > Bytes(0)) return Bytes(spec.memory_max.value() / 2);
+  struct sysinfo machine {};
+  ::sysinfo(&machine);
+  const auto total = static_cast<int64_t>(machine.totalram) * machine.mem_unit;
+  return std::max(Bytes(total / 4), MiB(64));
+}
+
 void AddSystem(Arguments& arguments) {
   arguments.Add({"--ro-bind", "/usr", "/usr"});
   for (const std::string name : kTopFolders) {
@@ -314,15 +325,13 @@ std::vector<std::string> SandboxArguments(const Launch& launch, const std::vecto
     }
   }
   for (const char* path : kSharedSys) words.Show(Bind{path, path, Bind::Kind::kReadOnlyIfThere});
-  // Files in memory count against the same limit as the programs.
-  const std::string half = std::to_string(spec.memory_max.value() / 2);
-  for (const char* path : {"/dev/shm", "/tmp", "/var/tmp"}) {
-    words.Add({"--perms", "1777"});
-    if (spec.memory_max > Bytes(0)) words.Add({"--size", half});
+  for (const char* path : {"/dev/shm", "/tmp"}) {
+    words.Add({"--perms", "1777", "--size", std::to_string(MemoryFilesMax(spec).value())});
     words.Add({"--tmpfs", path});
   }
   words.Add({"--perms", "1777", "--dir", "/tmp/.X11-unix"});
   words.Add({"--perms", "0755", "--dir", "/etc", "--perms", "0755", "--dir", "/var/cache"});
+  words.Add({"--symlink", "/tmp", "/var/tmp"});
   words.Show(Bind{"/var/cache/fontconfig", "/var/cache/fontconfig", Bind::Kind::kReadOnlyIfThere});
   words.Add({"--symlink", "/run", "/var/run", "--perms", "0755", "--dir", "/run/sluice"});
   for (const std::string name : kSharedEtc) {
@@ -330,7 +339,7 @@ std::vector<std::string> SandboxArguments(const Launch& launch, const std::vecto
   }
   words.Add({"--symlink", "/proc/self/mounts", "/etc/mtab"});
   words.Add({"--perms", "0755", "--dir", "/run/user", "--perms", "0700"});
-  words.Add({"--tmpfs", "/run/user/" + uid});
+  words.Add({"--size", std::to_string(MiB(64).value()), "--tmpfs", "/run/user/" + uid});
   for (const Bind& bind : binds) words.Show(bind);
   words.Add({"--remount-ro", "/", "--chdir", Home(spec)});
   const std::array<std::pair<const char*, std::string>, 10> environment = {{

@@ -115,10 +115,6 @@ Result<void> Sandbox::PrepareHome(const Launch& launch) {
 
 Result<void> Sandbox::PrepareFolder(const DesktopFolder& folder, const Launch& launch) {
   if (auto made = MakeFolder(folder.root, 0700); !made) return made;
-  if (auto made = MakeFolder(folder.display(), 0700); !made) return made;
-  if (::chown(folder.display().c_str(), launch.uid, launch.uid) != 0) {
-    return Fail(ErrnoError(errno, "make the desktop's folder"));
-  }
   if (auto made = ComposeInside(folder, launch); !made) return made;
   if (auto made = ComposeLibraryCache(folder, launch, options_.volatile_folder + "/library-caches");
       !made)
@@ -246,6 +242,10 @@ Result<void> Sandbox::Remove(const DesktopId& desktop, bool keep_home) {
     if (auto removed = RemoveTree(launch->home_folder); !removed) return removed;
     if (auto forgot = tenants_.Forget(launch->spec.home_id); !forgot) return forgot;
   }
+  // A supervisor that was killed left its control groups.
+  for (const std::string& parent : options_.cgroup_folders) {
+    ::rmdir((parent + "/" + desktop.text()).c_str());
+  }
   return RemoveTree(folder.root);
 }
 
@@ -269,6 +269,11 @@ std::string BesideThisProgram() {
 }  // namespace
 
 Result<std::unique_ptr<Runtime>> OpenSandbox(SandboxOptions options) {
+  std::error_code error;
+  for (std::string* path : {&options.state_folder, &options.volatile_folder, &options.supervisor}) {
+    // Whoever reads them later may stand elsewhere.
+    if (!path->empty()) *path = std::filesystem::absolute(*path, error);
+  }
   if (options.supervisor.empty()) options.supervisor = BesideThisProgram();
   if (::access(options.supervisor.c_str(), X_OK) != 0) {
     return Fail(Code::kNotFound, "the supervisor's program is missing: " + options.supervisor);
@@ -280,7 +285,6 @@ Result<std::unique_ptr<Runtime>> OpenSandbox(SandboxOptions options) {
                 "the path is too long for the sockets in it: " + options.volatile_folder);
   }
   // Other parts keep their own things in both, so their modes are left alone.
-  std::error_code error;
   std::filesystem::create_directories(options.state_folder, error);
   std::filesystem::create_directories(options.volatile_folder, error);
   if (auto made = MakeFolder(options.volatile_folder + "/desktops", 0700); !made) {

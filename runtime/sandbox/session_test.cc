@@ -380,6 +380,21 @@ TEST_F(Desktop, DoesNotFollowALinkInPlaceOfItsDisplaysSocket) {
   EXPECT_LT(::accept4(listener->get(), nullptr, nullptr, 0), 0);
 }
 
+TEST_F(Desktop, CannotFillTheHostByTheDisplaysFolderOrItsLog) {
+  // An ordinary user's desktop is that user, so there the folder stays its own.
+  const std::string until_closed =
+      ::geteuid() == 0 ? "while touch /run/sluice/display/x 2>/dev/null; do sleep 0.02; done; "
+                       : "";
+  spec_.autostart = {until_closed + "touch ~/closed; yes noise"};
+  Start();
+  WaitForPhase(*runtime_, spec_.desktop, Phase::kRunning);
+  EXPECT_TRUE(Eventually([&] { return fs::exists(Home() + "/closed"); }));
+  const std::string log = machine_.root() + "/run/desktops/" + spec_.desktop.text() + "/log";
+  EXPECT_TRUE(Eventually([&] { return fs::exists(log) && fs::file_size(log) > 200'000; }));
+  EXPECT_LT(fs::file_size(log), 300'000U);
+  ASSERT_TRUE(runtime_->Stop(spec_.desktop, Duration(100)));
+}
+
 TEST_F(Desktop, KeepsFilesOfTheHomeOverStopAndStart) {
   Answer("echo kept >~/file");
   ASSERT_TRUE(runtime_->Stop(spec_.desktop, Duration(2000)));
@@ -410,7 +425,7 @@ TEST_F(Desktop, KillsWhatDoesNotEndInTime) {
 TEST_F(Desktop, HasTheMemoryLimitThatItsStatusNames) {
   spec_.memory_max = MiB(512);
   const std::string answer =
-      Answer("ulimit -d; ulimit -c; df -k /tmp | tail -1 | awk '{print $2}'");
+      Answer("ulimit -d; ulimit -c; df -k /dev/shm | tail -1 | awk '{print $2}'");
   EXPECT_EQ(runtime_->GetStatus(spec_.desktop)->limits_in_force, "rlimits");
   EXPECT_EQ(answer, "524288\n0\n262144\n");
 }

@@ -37,6 +37,10 @@ constexpr Duration kProbeFirst(10);
 constexpr Duration kProbeSlowest(2'000);
 constexpr Duration kGraceOfSignal(5'000);
 constexpr size_t kLogBytesMax = size_t{256} << 10;
+// What is written after the log is full is read at this pace, so that it costs nothing.
+constexpr Duration kOutputEvery(100);
+// Of one connection; more than any number of pictures that a start takes.
+constexpr size_t kProbeBytesMax = size_t{256} << 20;
 constexpr int kNoDisplayStatus = 70;  // Of start.sh.
 
 std::string ExitReason(int status) {
@@ -71,18 +75,19 @@ class DisplayWatch {
     ::fcntl(connected->get(), F_SETFL, O_NONBLOCK);
     socket_ = std::move(*connected);
     probe_ = RfbProbe();
+    read_bytes_ = 0;
   }
 
-  // The socket has bytes.
+  // The socket has bytes. Takes some of them: a server that never stops sending must not keep the
+  // supervisor from its orders.
   void Read() {
     static std::array<char, size_t{256} << 10> block;
-    while (socket_.valid()) {
-      const ssize_t got = ::read(socket_.get(), block.data(), block.size());
-      if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-      if (got <= 0) return socket_.Reset();
-      Handle(probe_.Consume({block.data(), static_cast<size_t>(got)}));
-      Send();
-    }
+    const ssize_t got = ::read(socket_.get(), block.data(), block.size());
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    read_bytes_ += got > 0 ? static_cast<size_t>(got) : 0;
+    if (got <= 0 || read_bytes_ > kProbeBytesMax) return socket_.Reset();
+    Handle(probe_.Consume({block.data(), static_cast<size_t>(got)}));
+    Send();
   }
 
  private:
@@ -113,12 +118,18 @@ class DisplayWatch {
     const std::string from = fmt::format("/proc/self/fd/{}", fd.get());
     published_ =
         ::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, folder_.rfb().c_str(), AT_SYMLINK_FOLLOW) == 0;
+    if (published_ && ::geteuid() == 0) {
+      // From here on the folder needs no writer, and a tenant could only fill the disk with it.
+      (void)!::chown(folder_.display().c_str(), 0, 0);
+      ::chmod(folder_.display().c_str(), 0755);
+    }
     return published_;
   }
 
   DesktopFolder folder_;
   Fd socket_;
   RfbProbe probe_;
+  size_t read_bytes_ = 0;
   bool published_ = false;
   bool up_ = false;
   bool blank_ = false;
@@ -166,6 +177,7 @@ class Supervisor {
   bool too_late_ = false;
   std::optional<int> ended_;
   size_t log_bytes_ = 0;
+  std::optional<Duration> output_again_;  // Not read before, when set.
 };
 
 Result<void> Supervisor::TakeLock() {
@@ -185,7 +197,11 @@ Result<void> Supervisor::StartParts() {
   if (!launch) return Fail(launch.error());
   launch_ = std::move(*launch);
   ::unlink(folder_.rfb().c_str());
-  ::unlink((folder_.display() + "/rfb.sock").c_str());
+  if (auto emptied = RemoveTree(folder_.display()); !emptied) return emptied;
+  if (auto made = MakeFolder(folder_.display(), 0700); !made) return made;
+  if (::chown(folder_.display().c_str(), launch_.uid, launch_.uid) != 0) {
+    return Fail(ErrnoError(errno, "give the display's folder to its user"));
+  }
   auto control = ListenUnix(folder_.control());
   if (!control) return Fail(control.error());
   control_ = std::move(*control);
@@ -233,6 +249,7 @@ void Supervisor::Save() {
 
 int Supervisor::WaitMs() const {
   std::optional<Duration> next = kill_at_;
+  if (output_again_ && (!next || *output_again_ < *next)) next = output_again_;
   if (!display_.painted() && (!next || next_probe_ < *next)) next = next_probe_;
   if (!next) return -1;
   return static_cast<int>(std::clamp<int64_t>((*next - clock_.Steady()).count(), 0, 60'000));
@@ -243,7 +260,7 @@ void Supervisor::Run() {
     std::array<struct pollfd, 5> waits = {{{signals_.get(), POLLIN, 0},
                                            {control_.get(), POLLIN, 0},
                                            {order_.get(), POLLIN, 0},
-                                           {tenant_.output.get(), POLLIN, 0},
+                                           {output_again_ ? -1 : tenant_.output.get(), POLLIN, 0},
                                            {display_.fd(), POLLIN, 0}}};
     if (::poll(waits.data(), waits.size(), WaitMs()) < 0 && errno != EINTR) break;
     if (waits[0].revents != 0) OnSignal();
@@ -260,6 +277,7 @@ void Supervisor::Run() {
 }
 
 void Supervisor::OnTime(Duration now) {
+  if (output_again_ && now >= *output_again_) output_again_.reset();
   if (kill_at_ && now >= *kill_at_) {
     ::kill(tenant_.pid, SIGKILL);
     kill_at_.reset();
@@ -334,9 +352,10 @@ void Supervisor::AskToStop(Duration grace) {
 }
 
 void Supervisor::OnOutput() {
-  std::array<char, 4096> text{};
+  std::array<char, 16384> text{};
   const ssize_t got = ::read(tenant_.output.get(), text.data(), text.size());
   if (got == 0) tenant_.output.Reset();
+  if (log_bytes_ >= kLogBytesMax) output_again_ = clock_.Steady() + kOutputEvery;
   if (got <= 0 || log_bytes_ >= kLogBytesMax) return;
   const Fd log(::open(folder_.log().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (log.valid()) (void)!::write(log.get(), text.data(), static_cast<size_t>(got));
@@ -376,6 +395,7 @@ void DetachFromTerminal() {
   const int null = ::open("/dev/null", O_RDWR);
   for (const int fd : {0, 1, 2}) ::dup2(null, fd);
   if (null > 2) ::close(null);
+  (void)!::chdir("/");
 }
 
 }  // namespace
