@@ -403,6 +403,28 @@ SLUICE_SIM_CALL cuGraphAddDependencies(CUgraph handle,
   return CUDA_SUCCESS;
 }
 
+// The newer forms say of each edge what kind it is; there is one kind here, the plain one: zeroes.
+constexpr size_t kEdgeBytes = 8;
+
+SLUICE_SIM_CALL cuGraphNodeGetDependencies_v2(CUgraphNode node,
+                                              CUgraphNode* out,
+                                              char* edges,
+                                              size_t* count) {
+  CUresult got = cuGraphNodeGetDependencies(node, out, count);
+  if (got == CUDA_SUCCESS && edges != nullptr && out != nullptr) {
+    std::memset(edges, 0, *count * kEdgeBytes);
+  }
+  return got;
+}
+
+SLUICE_SIM_CALL cuGraphAddDependencies_v2(CUgraph graph,
+                                          const CUgraphNode* from,
+                                          const CUgraphNode* to,
+                                          const void* /*edges*/,
+                                          size_t count) {
+  return cuGraphAddDependencies(graph, from, to, count);
+}
+
 SLUICE_SIM_CALL cuGraphDestroyNode(CUgraphNode handle) {
   CUresult ready = Ready();
   if (ready != CUDA_SUCCESS) return ready;

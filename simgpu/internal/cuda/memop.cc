@@ -73,4 +73,22 @@ cuStreamWriteValue64_v2(CUstream stream, CUdeviceptr address, uint64_t value, un
   return Write(stream, address, value, flags);
 }
 
+// The first forms, which a program of then had to switch on.
+SLUICE_SIM_CALL
+cuStreamWaitValue32(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
+  return Wait(stream, address, value, flags);
+}
+SLUICE_SIM_CALL
+cuStreamWaitValue64(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
+  return Wait(stream, address, value, flags);
+}
+SLUICE_SIM_CALL
+cuStreamWriteValue32(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
+  return Write(stream, address, value, flags);
+}
+SLUICE_SIM_CALL
+cuStreamWriteValue64(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
+  return Write(stream, address, value, flags);
+}
+
 }  // namespace sluice::simgpu

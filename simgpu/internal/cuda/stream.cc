@@ -316,6 +316,12 @@ SLUICE_SIM_CALL cuStreamGetCtx(CUstream handle, CUcontext* context) {
   return CUDA_SUCCESS;
 }
 
+// There are no green contexts, so no stream belongs to one.
+SLUICE_SIM_CALL cuStreamGetCtx_v2(CUstream handle, CUcontext* context, void** green) {
+  if (green != nullptr) *green = nullptr;
+  return cuStreamGetCtx(handle, context);
+}
+
 SLUICE_SIM_CALL cuStreamGetDevice(CUstream handle, CUdevice* device) {
   CUresult ready = ReadyWithContext();
   if (ready != CUDA_SUCCESS) return ready;
