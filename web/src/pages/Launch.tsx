@@ -20,6 +20,8 @@ function useOpensItself(desktop: Desktop | undefined): void {
   const navigate = useNavigate();
   const { t } = useWords();
   const wasAway = useRef(false);
+  // So that it is at hand when the desktop is ready.
+  useEffect(() => void import('../viewer/Viewer'), []);
   const live = desktop !== undefined && isLive(desktop);
   const id = desktop?.id;
   useEffect(() => {

@@ -24,6 +24,7 @@ import { gradeOf, type Quality } from './quality';
 
 export type Fit = 'resize' | 'scale' | 'actual';
 
+const kShownCharsMax = 20_000;
 const kExtensions = [30, 60, 240];
 
 function QualityDot({ quality }: { quality: Quality }) {
@@ -64,7 +65,8 @@ function QualityDot({ quality }: { quality: Quality }) {
 function ClipboardPanel({ clipboard }: { clipboard: DesktopClipboard }) {
   const { t } = useWords();
   const [text, setText] = useState<string | null>(null);
-  const shown = text ?? clipboard.fromDesktop;
+  // A field with a megabyte in it would stall the page; the clipboard itself got all of it.
+  const shown = text ?? clipboard.fromDesktop.slice(0, kShownCharsMax);
   return (
     <Popover
       clickOutsideEvents={closedBy}

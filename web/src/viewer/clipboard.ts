@@ -7,6 +7,8 @@ import { useCallback, useEffect, useRef, useState } from 'react';
 // A guest may send anything; what is longer is cut.
 export const kClipboardCharsMax = 1 << 20;
 
+const kPassAfterMs = 100;
+
 export type Access = 'granted' | 'prompt' | 'denied';
 
 async function readAccess(): Promise<Access> {
@@ -61,19 +63,27 @@ export function useDesktopClipboard(rfb: RFB | null, viewOnly: boolean): Desktop
 
   useEffect(() => {
     if (!rfb || viewOnly) return;
-    const take = (event: Event) => {
-      const text = String((event as CustomEvent<{ text: string }>).detail.text).slice(
-        0,
-        kClipboardCharsMax,
-      );
-      setFromDesktop(text);
-      lastSent.current = text;
+    // A guest may change its clipboard without end: only the latest of a while is passed on.
+    let latest = '';
+    let timer: number | undefined;
+    const pass = () => {
+      timer = undefined;
+      setFromDesktop(latest);
+      lastSent.current = latest;
       if (window.isSecureContext && document.hasFocus()) {
-        navigator.clipboard?.writeText(text).catch(() => {});
+        navigator.clipboard?.writeText(latest).catch(() => {});
       }
     };
+    const take = (event: Event) => {
+      const { text } = (event as CustomEvent<{ text: string }>).detail;
+      latest = String(text).slice(0, kClipboardCharsMax);
+      timer ??= window.setTimeout(pass, kPassAfterMs);
+    };
     rfb.addEventListener('clipboard', take);
-    return () => rfb.removeEventListener('clipboard', take);
+    return () => {
+      window.clearTimeout(timer);
+      rfb.removeEventListener('clipboard', take);
+    };
   }, [rfb, viewOnly]);
 
   // Coming back to the window brings along what was copied elsewhere.
