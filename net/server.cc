@@ -63,7 +63,6 @@ class AsioServer final : public Server {
   }
 
   ~AsioServer() override {
-    pool_.reset();
     std::promise<void> closed;
     threads_[0]->Post([this, &closed] {
       for (const auto& listener : listeners_) listener->Close();
@@ -71,6 +70,8 @@ class AsioServer final : public Server {
     });
     closed.get_future().wait();
     for (const auto& thread : threads_) thread->Stop();
+    // After the loops, whose handlers use it; what still runs in it answers into closed channels.
+    pool_.reset();
     for (const std::string& path : unix_paths_) unlink(path.c_str());
   }
 

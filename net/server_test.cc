@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <future>
 #include <gtest/gtest.h>
@@ -195,6 +196,47 @@ TEST(Server, SpeaksTlsWithItsOwnCertificate) {
   std::string wrong = *fingerprint;
   wrong[0] = wrong[0] == 'A' ? 'B' : 'A';
   EXPECT_FALSE(Fetch({url, "", wrong}, Get("/")));
+}
+
+TEST(Server, EndsATlsConnectionAfterItsLastAnswer) {
+  const TempFolder folder;
+  Listen listen = Loopback();
+  listen.tls = TlsFiles{folder / "cert.pem", folder / "key.pem"};
+  const auto fingerprint = EnsureCertificate(*listen.tls, {"127.0.0.1"});
+  ASSERT_TRUE(fingerprint);
+  const auto server = StartServer(Echo, {}, listen);
+  auto client = Client::Create({UrlOf(*server, "https"), "", *fingerprint});
+  // Each of these closes its connection, so that the client has to come anew.
+  for (const char* target : {"//", "/a", "/%", "/b"}) {
+    Request request = Get(target);
+    request.headers.Add("Connection", "close");
+    const auto response = (*client)->Send(request, kSoon);
+    ASSERT_TRUE(response) << target << response.error().message;
+  }
+  // Plain HTTP on a TLS port is hung up on.
+  RawSocket plain(server->Ports()[0]);
+  plain.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(plain.ReadToEnd().find("HTTP"), std::string::npos);
+}
+
+TEST(Server, LeavesNoSocketToProgramsThatAreStarted) {
+  const TempFolder folder;
+  Listen listen;
+  listen.unix_path = folder / "api.sock";
+  const auto server = Server::Create({Loopback(), listen}, {}, Echo);
+  ASSERT_TRUE(server);
+  RawSocket socket((*server)->Ports()[0]);
+  socket.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  socket.ReadUntil("GET / ");
+  int sockets = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename().string());
+    struct stat status {};
+    if (fd < 3 || fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode)) continue;
+    ++sockets;
+    EXPECT_NE(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0) << fd;
+  }
+  EXPECT_GE(sockets, 4);
 }
 
 TEST(Server, SaysWhichCertificateItCannotRead) {

@@ -18,6 +18,9 @@ namespace sluice::net::internal {
 namespace {
 
 constexpr int kBacklog = 512;
+// Accepted in one go before others on the thread have their turn.
+constexpr int kAcceptBurst = 64;
+constexpr std::chrono::milliseconds kRetry{100};
 
 // sockaddr of an address as text; only numeric ones, and "localhost".
 struct SocketAddress {
@@ -208,19 +211,30 @@ Listener::Listener(std::shared_ptr<IoThread> io,
 
 void Listener::Accept() {
   if (closed_) return;
-  const auto home = next_thread_();
-  acceptor_.async_accept(
-      home->context(),
-      [self = shared_from_this(), home](const boost::system::error_code& error, Socket socket) {
-        if (self->closed_) return;
-        if (!error) {
-          self->OnAccepted(home, std::move(socket));
-          return self->Accept();
-        }
-        // Out of file descriptors or the like: the waiting peers stay in the backlog.
-        self->retry_.expires_after(std::chrono::milliseconds(100));
-        self->retry_.async_wait([self](const boost::system::error_code&) { self->Accept(); });
-      });
+  acceptor_.async_wait(
+      Acceptor::wait_read,
+      [self = shared_from_this()](const boost::system::error_code&) { self->OnReady(); });
+}
+
+void Listener::OnReady() {
+  for (int i = 0; i < kAcceptBurst && !closed_; ++i) {
+    // Not Asio's accept: without close-on-exec a desktop started at this moment would inherit
+    // somebody's connection.
+    const int fd =
+        accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+      OnAccepted(fd);
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+      // The waiting peers stay in the backlog for a moment.
+      retry_.expires_after(kRetry);
+      retry_.async_wait(
+          [self = shared_from_this()](const boost::system::error_code&) { self->Accept(); });
+      return;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      break;
+    }
+  }
+  Accept();
 }
 
 void Listener::Close() {
@@ -232,9 +246,17 @@ void Listener::Close() {
   next_thread_ = nullptr;
 }
 
-void Listener::OnAccepted(const std::shared_ptr<IoThread>& home, Socket socket) {
+void Listener::OnAccepted(int fd) {
+  const auto home = next_thread_();
+  Socket socket(home->context());
+  boost::system::error_code failed;
+  socket.assign(
+      boost::asio::generic::stream_protocol(unix_socket_ ? AF_UNIX : AF_INET6, 0), fd, failed);
+  if (failed) {
+    close(fd);
+    return;
+  }
   Accepted accepted;
-  const int fd = socket.native_handle();
   if (unix_socket_) {
     accepted.remote = "unix";
     ucred credentials{};

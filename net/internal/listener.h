@@ -49,7 +49,7 @@ struct Bound {
 // Binds and listens. Fails as Server::Create says.
 Result<Bound> Bind(const Listen& listen);
 
-// Accepts on one address and hands each socket to `serve`, on the thread the socket belongs to.
+// Accepts on one address and hands each socket to `serve`, with the thread it belongs to.
 // Made, stopped and run on one IoThread.
 class Listener : public std::enable_shared_from_this<Listener> {
  public:
@@ -61,11 +61,14 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void Close();  // On the thread.
 
  private:
-  void OnAccepted(const std::shared_ptr<IoThread>& home, Socket socket);
+  using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol>;
+
+  void OnReady();
+  void OnAccepted(int fd);
 
   std::shared_ptr<IoThread> io_;
   const bool unix_socket_;
-  boost::asio::basic_socket_acceptor<boost::asio::generic::stream_protocol> acceptor_;
+  Acceptor acceptor_;
   boost::asio::steady_timer retry_;
   NextThread next_thread_;
   Serve serve_;

@@ -40,7 +40,8 @@ bool StreamBody::Write(std::shared_ptr<const std::string> piece) {
 }
 
 void StreamBody::WriteOnThread(const std::shared_ptr<const std::string>& piece) {
-  if (!begun_ || channel_->closed()) return;
+  if (channel_->closed()) return;
+  if (!begun_) return early_.push_back(piece);
   if (!chunked_) return channel_->Send(piece);
   std::string mark = fmt::format("{:x}\r\n", piece->size());
   if (piece->size() <= kCopyBytesMax) {
@@ -73,10 +74,12 @@ void StreamBody::OnClose(std::function<void()> callback) {
 void StreamBody::Begin(bool chunked) {
   begun_ = true;
   chunked_ = chunked;
+  for (const auto& piece : std::exchange(early_, {})) WriteOnThread(piece);
 }
 
 void StreamBody::Gone() {
   closed_ = true;
+  early_.clear();
   auto callback = closing_.With([](Closing& closing) {
     closing.gone = true;
     return std::exchange(closing.callback, nullptr);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/guarded.h"
 #include "net/http.h"
@@ -42,6 +43,7 @@ class StreamBody final : public ResponseStream, public std::enable_shared_from_t
   std::atomic<bool> closed_{false};
   std::atomic<size_t> posted_bytes_{0};  // Handed in from other threads, not yet in the channel.
   bool begun_ = false;
+  std::vector<std::shared_ptr<const std::string>> early_;  // Came before the head was sent.
   bool chunked_ = true;
   Guarded<Closing> closing_;
 };

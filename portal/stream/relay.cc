@@ -236,7 +236,7 @@ class BookRelay final : public Relay {
     if (!socket) return;
     SystemRandom random;
     auto connection = std::make_shared<StreamConnection>(
-        fmt::format("con_{:016x}", random.Next()), socket, book_);
+        fmt::format("con_{:016x}", random.Next()), request, socket, book_);
     if (!book_->Add(connection)) return socket->Close(CloseCode::kGoingAway, "the portal stops");
     connection->Start();
     if (options.protocol.empty()) {

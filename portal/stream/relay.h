@@ -54,6 +54,9 @@ struct Hooks {
   // Uses a ticket up. An error's message is shown to the user; kNotFound and kUnauthenticated are
   // answered as "bad_ticket".
   std::function<Result<TicketGrant>(std::string_view ticket)> redeem;
+  // Whether whoever opened the connection may use this ticket; the request is the one that was
+  // upgraded. May be empty: the ticket alone is enough. False is answered as "bad_ticket".
+  std::function<bool(const TicketGrant&, const net::Request&)> admits;
   // Path of the desktop's RFB socket; fails while there is none.
   std::function<Result<std::string>(const DesktopId&)> display;
   // Whether the session, the user's role and the desktop still allow this; asked once a second for

@@ -92,6 +92,9 @@ void StreamConnection::OnTicket(std::string_view text) {
   const Hooks& hooks = registry_->hooks();
   auto grant = hooks.redeem(message->ticket);
   if (!grant) return Refuse(RefusalOf(grant.error().code), grant.error().message);
+  if (hooks.admits && !hooks.admits(*grant, upgrade_)) {
+    return Refuse("bad_ticket", "The ticket was given to another sign-in.");
+  }
   auto path = hooks.display(grant->desktop);
   if (!path) return Refuse(RefusalOf(path.error().code), path.error().message);
   net::Server* server = registry_->server();

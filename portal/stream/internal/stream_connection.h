@@ -38,6 +38,7 @@ class Registry {
 class StreamConnection : public std::enable_shared_from_this<StreamConnection> {
  public:
   StreamConnection(std::string id,
+                   net::Request upgrade,
                    std::shared_ptr<net::WebSocket> socket,
                    std::shared_ptr<Registry> registry);
 
@@ -70,6 +71,7 @@ class StreamConnection : public std::enable_shared_from_this<StreamConnection> {
   void NoteClipboardDrops();
 
   const std::string id_;
+  const net::Request upgrade_;
   const std::shared_ptr<net::WebSocket> socket_;
   const std::shared_ptr<Registry> registry_;
   const TimePoint since_;
