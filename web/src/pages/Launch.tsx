@@ -21,7 +21,7 @@ function useOpensItself(desktop: Desktop | undefined): void {
   const { t } = useWords();
   const wasAway = useRef(false);
   // So that it is at hand when the desktop is ready.
-  useEffect(() => void import('../viewer/Viewer'), []);
+  useEffect(() => void import('../viewer/Viewer').catch(() => {}), []);
   const live = desktop !== undefined && isLive(desktop);
   const id = desktop?.id;
   useEffect(() => {

@@ -17,6 +17,9 @@ import { bestAnswer, likelyCard, toStep } from './NewDesktop';
 import { freeName } from './names';
 import { SignIn } from './SignIn';
 
+// The viewer draws, which this document cannot.
+vi.mock('../viewer/Viewer', () => ({ default: () => null }));
+
 type Answer = { status?: number; body?: unknown };
 let answers: Record<string, Answer>;
 let sent: { path: string; init: RequestInit }[];
