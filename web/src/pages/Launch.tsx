@@ -204,6 +204,9 @@ export default function Launch() {
         <ReasonLine desktop={desktop} />
         <QueueLine desktop={desktop} />
         {isLive(desktop) && <StopsLine desktop={desktop} />}
+        {desktop.message !== '' && (
+          <Text size="sm">{t('desktop.message', { text: desktop.message })}</Text>
+        )}
         {desktop.state === 'failed' ? (
           <Failed desktop={desktop} />
         ) : (

@@ -89,7 +89,11 @@ function Over({ phase, desktop, stream }: { phase: Phase; desktop: Desktop; stre
           <Text role="alert" fw={600}>
             {t('viewer.stopped')}
           </Text>
-          <Text size="sm">{sentence(desktop.reason, words)}</Text>
+          <Text size="sm">
+            {desktop.message !== ''
+              ? t('desktop.message', { text: desktop.message })
+              : sentence(desktop.reason, words)}
+          </Text>
           <Group>
             {isLive(desktop) ? (
               <Button onClick={() => stream.connect(false)}>{t('act.open')}</Button>
