@@ -2,7 +2,7 @@
 // Pages in a browser's document, with the portal played by a table of answers.
 import { MantineProvider } from '@mantine/core';
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { cleanup, fireEvent, render, screen, waitFor } from '@testing-library/react';
+import { cleanup, configure, fireEvent, render, screen, waitFor } from '@testing-library/react';
 import type { ReactNode } from 'react';
 import { MemoryRouter, Route, Routes } from 'react-router';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -19,6 +19,9 @@ import { SignIn } from './SignIn';
 
 // The viewer draws, which this document cannot.
 vi.mock('../viewer/Viewer', () => ({ default: () => null }));
+
+// A loaded machine is slow, not wrong.
+configure({ asyncUtilTimeout: 20_000 });
 
 type Answer = { status?: number; body?: unknown };
 let answers: Record<string, Answer>;
