@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <mutex>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -115,21 +116,36 @@ uint64_t DeviceMap::Sum(int card) const {
   return sum;
 }
 
-bool DeviceMap::Charge(int card, int64_t bytes, int64_t capacity) {
+bool DeviceMap::TryCharge(int card, uint64_t bytes, uint64_t capacity) {
   std::atomic<uint64_t>& own = file_->cards[card].memory[slot_];
+  // Add first, then look: of two that race for the last bytes the later one sees both, so the card
+  // is never overfull.
+  own.fetch_add(bytes);
+  if (Sum(card) <= capacity) return true;
+  own.fetch_sub(bytes);
+  return false;
+}
+
+bool DeviceMap::Charge(int card, int64_t bytes, int64_t capacity) {
   auto wanted = static_cast<uint64_t>(bytes);
   auto most = static_cast<uint64_t>(capacity);
-  // Add first, then look: of two that race for the last bytes the later one sees both, so the card
-  // is never overfull. It may also see an add that is about to be taken back, hence the retries.
-  constexpr int kTries = 4;
-  for (int tries = 0; tries < kTries; ++tries) {
-    own.fetch_add(wanted);
-    if (Sum(card) <= most) return true;
-    own.fetch_sub(wanted);
-    ReclaimDead();
-    if (tries > 0) ::sched_yield();
+  if (TryCharge(card, wanted, most)) return true;
+  // Full, or full of what the dead left, or of what another process is about to take back: one
+  // process at a time looks closer. The lock is the kernel's, so it ends with its holder.
+  static std::mutex threads;
+  std::lock_guard lock(threads);
+  struct flock arbiter = SlotLock(F_WRLCK, kSlots);
+  if (::fcntl(fd_, F_SETLKW, &arbiter) != 0) return false;
+  ReclaimDead();
+  constexpr int kTries = 16;
+  bool charged = false;
+  for (int tries = 0; tries < kTries && !charged; ++tries) {
+    charged = TryCharge(card, wanted, most);
+    if (!charged) ::sched_yield();
   }
-  return false;
+  arbiter = SlotLock(F_UNLCK, kSlots);
+  ::fcntl(fd_, F_SETLK, &arbiter);
+  return charged;
 }
 
 void DeviceMap::Uncharge(int card, int64_t bytes) {

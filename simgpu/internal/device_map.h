@@ -39,6 +39,7 @@ class DeviceMap {
  private:
   DeviceMap(int fd, MapFile* file) : fd_(fd), file_(file) {}
 
+  bool TryCharge(int card, uint64_t bytes, uint64_t capacity);
   bool TakeSlot();
   void ClearSlot(int slot);
   uint64_t Sum(int card) const;
