@@ -369,15 +369,26 @@ TEST(Relay, HoldsADisplayBackForASlowBrowser) {
   net::ServerOptions server_options;
   server_options.stream_queue_bytes_max = 2 << 20;
   Portal portal({}, server_options);
-  constexpr int kUpdates = 2'000;
+  constexpr int kUpdates = 3'000;  // 37 MB: more than all the kernel's buffers on the way.
   const std::string update = Update({0, 0, 64, 48, 0}, std::string(64 * 48 * 4, 'x'));
+  enum class Display { kSending, kHeldBack, kDone };
+  Guarded<Display> state{Display::kSending};
   const FakeDisplay display(portal.display_path(), [&](DisplayPeer& peer) {
     peer.ShakeHands();
-    for (int i = 0; i < kUpdates && peer.Send(update); ++i) {
+    for (int i = 0; i < kUpdates; ++i) {
+      if (!peer.WaitWritable(std::chrono::milliseconds(200))) {
+        state.Change([](Display& value) { value = Display::kHeldBack; });
+      }
+      if (!peer.Send(update)) return;
     }
+    state.Change([](Display& value) {
+      if (value == Display::kSending) value = Display::kDone;
+    });
     peer.Read(1);
   });
   const auto viewer = portal.OpenReady("ada");
+  state.WaitFor(kPatience, [](Display value) { return value != Display::kSending; });
+  EXPECT_EQ(state.With([](Display value) { return value; }), Display::kHeldBack);
   for (int i = 0; i < kUpdates; ++i) ASSERT_EQ(viewer->Read(update.size()), update) << i;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -21,6 +22,11 @@ bool DisplayPeer::Send(std::string_view bytes) {
     bytes.remove_prefix(static_cast<size_t>(count));
   }
   return true;
+}
+
+bool DisplayPeer::WaitWritable(std::chrono::milliseconds at_most) {
+  pollfd one{fd_, POLLOUT, 0};
+  return poll(&one, 1, static_cast<int>(at_most.count())) > 0;
 }
 
 std::string DisplayPeer::Read(size_t bytes) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@ class DisplayPeer {
  public:
   explicit DisplayPeer(int fd) : fd_(fd) {}
   bool Send(std::string_view bytes);
+  // Whether the other side takes more within that time.
+  bool WaitWritable(std::chrono::milliseconds at_most);
   // Reads so many bytes, or fewer at the end.
   std::string Read(size_t bytes);
   // The display's half of the handshake, for a desktop of 64 by 48.
