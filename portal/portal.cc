@@ -85,6 +85,7 @@ class PortalOnServer final : public Portal {
   void ServeFile(const net::Request& request, net::Responder& responder);
   stream::Hooks RelayHooks();
   Result<stream::TicketGrant> Redeem(std::string_view ticket);
+  bool Admits(const stream::TicketGrant& grant, const net::Request& upgrade);
   bool StillGood(const stream::TicketGrant& grant);
   void Ended(const stream::StreamEnd& end);
 
@@ -115,6 +116,8 @@ void PortalOnServer::Start(net::Server& server) {
 stream::Hooks PortalOnServer::RelayHooks() {
   return {
       .redeem = [this](std::string_view ticket) { return Redeem(ticket); },
+      .admits = [this](const stream::TicketGrant& grant,
+                       const net::Request& upgrade) { return Admits(grant, upgrade); },
       .display = display_,
       .still_good = [this](const stream::TicketGrant& grant) { return StillGood(grant); },
       .report =
@@ -137,6 +140,14 @@ Result<stream::TicketGrant> PortalOnServer::Redeem(std::string_view ticket) {
                           .foreign = grant->foreign};
   if (!StillGood(out)) return Fail(Code::kUnauthenticated, "the sign-in has ended");
   return out;
+}
+
+// A browser sends its cookie along: then the ticket must have been given to that very sign-in.
+// Programs may send the ticket alone; it is as long as a token and lives half a minute.
+bool PortalOnServer::Admits(const stream::TicketGrant& grant, const net::Request& upgrade) {
+  const Caller caller = gateway_.Authenticate(upgrade);
+  if (caller.kind == Caller::Kind::kNobody) return true;
+  return caller.session == grant.session && caller.user.id == grant.user;
 }
 
 bool PortalOnServer::StillGood(const stream::TicketGrant& grant) {

@@ -35,8 +35,10 @@ class Gateway {
   // Admit and Run in one, in this thread: for routes that answer at once, and for tests.
   net::Response Serve(const net::Request& request);
 
- private:
+  // Whose credentials the request carries; kNobody when it has none or wrong ones.
   Caller Authenticate(const net::Request& request);
+
+ private:
   Caller FromToken(std::string_view bearer);
   Caller FromCookie(std::string_view cookie);
   Caller LocalAdmin();

@@ -47,9 +47,11 @@ CloseCode CloseCodeOf(const Error& error) {
 }  // namespace
 
 StreamConnection::StreamConnection(std::string id,
+                                   net::Request upgrade,
                                    std::shared_ptr<net::WebSocket> socket,
                                    std::shared_ptr<Registry> registry)
     : id_(std::move(id)),
+      upgrade_(std::move(upgrade)),
       socket_(std::move(socket)),
       registry_(std::move(registry)),
       since_(registry_->clock().Now()),
