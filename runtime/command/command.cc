@@ -33,6 +33,7 @@ constexpr std::array kHandedOn = {
     SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH};
 
 // The child to hand signals to. A signal handler has no other way to know; 0: none.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 std::atomic<pid_t> handed_to{0};
 static_assert(std::atomic<pid_t>::is_always_lock_free);
 

@@ -95,7 +95,7 @@ TEST(RfbProbe, KeepsNothingOfWhatItSkips) {
 }
 
 TEST(RfbProbe, StandsAnyBytes) {
-  const uint64_t seed = ::testing::UnitTest::GetInstance()->random_seed() + 1ULL;
+  const auto seed = static_cast<uint64_t>(::testing::UnitTest::GetInstance()->random_seed()) + 1;
   SCOPED_TRACE(seed);
   std::mt19937_64 random(seed);
   for (int round = 0; round < 2000; ++round) {

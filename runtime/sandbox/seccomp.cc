@@ -103,22 +103,26 @@ int RefuseMatching(scmp_filter_ctx filter, const char* name, scmp_arg_cmp compar
       filter, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(name), 1, &compare);
 }
 
+scmp_arg_cmp Masked(unsigned argument, uint64_t mask, uint64_t value) {
+  return {argument, SCMP_CMP_MASKED_EQ, mask, value};
+}
+
 int AddRules(scmp_filter_ctx filter) {
   int failed = 0;
   for (const char* name : kRefused) failed |= Refuse(filter, name, EPERM);
   failed |= Refuse(filter, "clone3", ENOSYS);
   for (uint64_t rest = kNamespaceFlags; rest != 0; rest &= rest - 1) {
     const uint64_t flag = rest & (~rest + 1);
-    failed |= RefuseMatching(filter, "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, flag, flag));
+    failed |= RefuseMatching(filter, "clone", Masked(0, flag, flag));
   }
   // The kernel looks at the low half of an ioctl number only.
   constexpr uint64_t kLow = 0xffffffff;
-  failed |= RefuseMatching(filter, "ioctl", SCMP_A1_64(SCMP_CMP_MASKED_EQ, kLow, TIOCSTI));
+  failed |= RefuseMatching(filter, "ioctl", Masked(1, kLow, TIOCSTI));
   constexpr uint64_t kTiocLinux = 0x541C;
-  failed |= RefuseMatching(filter, "ioctl", SCMP_A1_64(SCMP_CMP_MASKED_EQ, kLow, kTiocLinux));
+  failed |= RefuseMatching(filter, "ioctl", Masked(1, kLow, kTiocLinux));
   // Kernel-side families that ignore network namespaces, or serve nothing here.
-  for (const uint64_t family : {AF_VSOCK, AF_ALG, AF_KEY, AF_PACKET}) {
-    failed |= RefuseMatching(filter, "socket", SCMP_A0_64(SCMP_CMP_MASKED_EQ, kLow, family));
+  for (const int family : {AF_VSOCK, AF_ALG, AF_KEY, AF_PACKET}) {
+    failed |= RefuseMatching(filter, "socket", Masked(0, kLow, static_cast<uint64_t>(family)));
   }
   return failed;
 }
