@@ -15,6 +15,7 @@ namespace sluice::device {
 struct ProcessUse {
   int64_t host_pid = 0;
   Bytes memory;
+  int utilization_percent = 0;  // Of the card's time, in the driver's last sample; 0: unknown.
 };
 
 struct Card {

@@ -2,6 +2,7 @@
 #include "device/nvidia/backend.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -83,6 +84,31 @@ class NvidiaBackend final : public Backend {
   const SystemClock own_;
   Guarded<State> state_;
 };
+
+// The newest sample of each process; a process that has been idle for long has none.
+void ReadUtilization(const Nvml& nvml, nvmlDevice_t device, Card& card) {
+  constexpr unsigned kSamplesMax = 1024;
+  if (nvml.nvmlDeviceGetProcessUtilization == nullptr || card.processes.empty()) return;
+  std::vector<nvmlProcessUtilizationSample_t> samples(kSamplesMax);
+  const auto since = std::chrono::system_clock::now() - std::chrono::seconds(2);
+  const auto since_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(since.time_since_epoch()).count();
+  unsigned count = kSamplesMax;
+  if (nvml.nvmlDeviceGetProcessUtilization(
+          device, samples.data(), &count, static_cast<unsigned long long>(since_us)) !=
+      NVML_SUCCESS) {
+    return;
+  }
+  samples.resize(std::min(count, kSamplesMax));
+  std::ranges::stable_sort(samples, {}, &nvmlProcessUtilizationSample_t::timeStamp);
+  for (const nvmlProcessUtilizationSample_t& sample : samples) {
+    for (ProcessUse& process : card.processes) {
+      if (process.host_pid == sample.pid) {
+        process.utilization_percent = static_cast<int>(std::min(sample.smUtil, 100u));
+      }
+    }
+  }
+}
 
 void ReadProcesses(const Nvml& nvml, nvmlDevice_t device, Card& card) {
   std::map<unsigned, unsigned long long> processes;
@@ -188,6 +214,7 @@ Result<Card> NvidiaBackend::ReadCard(State& state,
   }
   ReadUse(state.nvml, device, card);
   ReadProcesses(state.nvml, device, card);
+  ReadUtilization(state.nvml, device, card);
   card.gpu.last_seen = card.use.sampled_at;
   return card;
 }

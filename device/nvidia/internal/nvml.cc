@@ -68,6 +68,7 @@ Result<Nvml> LoadNvml(const std::string& library) {
   LOOK(nvmlDeviceGetComputeRunningProcesses_v2, kOptional);
   LOOK(nvmlDeviceGetComputeRunningProcesses, kOptional);
   LOOK(nvmlDeviceGetGraphicsRunningProcesses_v3, kOptional);
+  LOOK(nvmlDeviceGetProcessUtilization, kOptional);
   LOOK(nvmlSystemGetDriverVersion, kOptional);
   LOOK(nvmlSluiceSetState, kOptional);
 #undef LOOK

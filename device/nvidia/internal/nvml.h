@@ -35,6 +35,12 @@ struct nvmlProcessInfo_v2_t {
   unsigned long long usedGpuMemory;
   unsigned gpuInstanceId, computeInstanceId;
 };
+struct nvmlProcessUtilizationSample_t {
+  unsigned pid;
+  unsigned long long timeStamp;
+  unsigned smUtil, memUtil, encUtil, decUtil;
+};
+static_assert(sizeof(nvmlProcessUtilizationSample_t) == 32);
 struct nvmlUtilization_t {
   unsigned gpu, memory;
 };
@@ -70,6 +76,8 @@ struct Nvml {
       nullptr;
   NvmlCall<nvmlDevice_t, unsigned*, nvmlProcessInfo_v2_t*>
       nvmlDeviceGetGraphicsRunningProcesses_v3 = nullptr;
+  NvmlCall<nvmlDevice_t, nvmlProcessUtilizationSample_t*, unsigned*, unsigned long long>
+      nvmlDeviceGetProcessUtilization = nullptr;
   NvmlCall<char*, unsigned> nvmlSystemGetDriverVersion = nullptr;
   // The simulated library's own: says where its state is. A real one has no such call.
   NvmlCall<const char*> nvmlSluiceSetState = nullptr;
