@@ -236,16 +236,19 @@ void LocalAgent::ReconcileShare(ShareRegion& share,
       continue;
     }
     Bytes real;
+    int busy_percent = 0;
     std::map<int64_t, Bytes> by_pid;
     for (const device::ProcessUse& process : card->processes) {
       if (members.contains(process.host_pid) || share.SharesNamespace(process.host_pid)) {
         real += process.memory;
+        busy_percent += process.utilization_percent;
         by_pid[process.host_pid] += process.memory;
       }
     }
     // What was reserved or freed while the driver was asked is nobody's overhead.
     share.Compare(i, real, std::max(before[i], share.Total(i)));
     share.LearnContext(i, by_pid);
+    share.SetUtilization(i, busy_percent);
   }
 }
 

@@ -209,6 +209,14 @@ TEST_F(LocalAgentTest, CountsWhatTheDriverSeesBeyondTheLedger) {
   EXPECT_TRUE(Eventually([&] { return Used() == 1_GiB; }));
 }
 
+TEST_F(LocalAgentTest, AddsUpHowBusyItsProcessesKeepTheCard) {
+  ASSERT_TRUE(agent_->Prepare(Spec()));
+  const pid_t child = Hold(1_GiB);
+  backend_.SetProcesses(gpu_, {{child, 1_GiB, 40}, {getpid(), 1_GiB, 50}});
+  EXPECT_TRUE(Eventually(
+      [&] { return agent_->Usage(ClaimId("clm_1"))->devices[0].utilization_percent == 40; }));
+}
+
 TEST_F(LocalAgentTest, ShowsAtMostTheLimitWhateverTheLedgerSays) {
   ASSERT_TRUE(agent_->Prepare(Spec()));
   auto* ledger = MapPage<region::LedgerPage>(Page("ledger"));

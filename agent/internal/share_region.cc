@@ -288,6 +288,10 @@ void ShareRegion::LearnContext(size_t device, const std::map<int64_t, Bytes>& re
   }
 }
 
+void ShareRegion::SetUtilization(size_t device, int percent) {
+  utilization_percent_[device] = std::min(percent, 100);
+}
+
 void ShareRegion::Beat(uint64_t now_ms) {
   policy().heartbeat_ms = now_ms;
 }
@@ -305,6 +309,8 @@ ShareUsage ShareRegion::Usage() {
     card.peak = std::max(card.used, std::min(card.limit, BytesOf(page.devices[i].peak_bytes)));
     card.refused =
         static_cast<int64_t>(std::min<uint64_t>(page.devices[i].refused, uint64_t{1} << 53));
+    const auto busy = utilization_percent_.find(static_cast<size_t>(i));
+    card.utilization_percent = busy == utilization_percent_.end() ? 0 : busy->second;
     usage.devices.push_back(std::move(card));
   }
   for (int slot = region::NextTaken(page, 0); slot >= 0; slot = region::NextTaken(page, slot + 1)) {

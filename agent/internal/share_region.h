@@ -61,6 +61,9 @@ class ShareRegion {
   // Learns the cost of a context from processes that hold one. By host pid.
   void LearnContext(size_t device, const std::map<int64_t, Bytes>& real_by_pid);
 
+  // Of the card, by this share, as last sampled.
+  void SetUtilization(size_t device, int percent);
+
   void Beat(uint64_t now_ms);
   ShareUsage Usage();
 
@@ -87,7 +90,8 @@ class ShareRegion {
   std::unique_ptr<Mapping> policy_map_;
   std::unique_ptr<Mapping> ledger_map_;
   std::unique_ptr<BusGuard> guard_;
-  std::map<int, Process> processes_;  // By slot.
+  std::map<int, Process> processes_;           // By slot.
+  std::map<size_t, int> utilization_percent_;  // By device.
 };
 
 }  // namespace sluice::agent
