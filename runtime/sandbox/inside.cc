@@ -45,7 +45,6 @@ constexpr std::array kSharedEtc = {"alternatives",
                                    "OpenCL",
                                    "os-release",
 
-                                   "profile",
                                    "profile.d",
                                    "protocols",
                                    "python3",
@@ -67,6 +66,9 @@ constexpr std::array kSharedEtc = {"alternatives",
 constexpr std::array kSharedSys = {"/sys/devices/system"};
 constexpr std::array kSharedSysWithCard = {
     "/sys/bus/pci", "/sys/class/drm", "/sys/module/nvidia", "/sys/module/nvidia_uvm"};
+
+constexpr std::string_view kInnerPath =
+    "/run/sluice/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 constexpr size_t kLibraryCacheMax = size_t{64} << 20;
 
@@ -123,6 +125,13 @@ std::vector<TextFile> EtcFiles(const Launch& launch) {
       {"resolv.conf", "nameserver 10.0.2.3\noptions timeout:2\n"},
       {"machine-id", machine_id + "\n"},
       {"environment", ""},
+      // The host's would set a PATH without ours in login shells.
+      {"profile",
+       fmt::format("export PATH={}\n"
+                   "[ -n \"$BASH_VERSION\" ] && [ -r /etc/bash.bashrc ] && . /etc/bash.bashrc\n"
+                   "for file in /etc/profile.d/*.sh; do [ -r \"$file\" ] && . \"$file\"; done\n"
+                   "unset file\n",
+                   kInnerPath)},
       {"ld.so.preload",
        spec.share && !spec.share->preload.empty() ? spec.share->preload + "\n" : ""},
   };
@@ -347,7 +356,7 @@ std::vector<std::string> SandboxArguments(const Launch& launch, const std::vecto
       {"USER", spec.user_name},
       {"LOGNAME", spec.user_name},
       {"SHELL", "/bin/bash"},
-      {"PATH", "/run/sluice/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"},
+      {"PATH", std::string(kInnerPath)},
       {"LANG", "C.UTF-8"},
       {"XDG_DATA_DIRS", "/usr/local/share:/usr/share:/run/sluice/session/share"},
       {"XDG_RUNTIME_DIR", "/run/user/" + uid},

@@ -238,6 +238,12 @@ TEST_F(Desktop, SeesNothingOfTheHostsFiles) {
             "/run/sluice/session/start.sh \ndisplay\nsession\nwritten\n");
 }
 
+TEST_F(Desktop, FindsItsProgramsInALoginShellToo) {
+  EXPECT_EQ(Answer("bash -lc 'echo $PATH' | cut -d: -f1; env -i HOME=$HOME bash -lc 'echo $PATH' | "
+                   "cut -d: -f1"),
+            "/run/sluice/bin\n/run/sluice/bin\n");
+}
+
 TEST_F(Desktop, SeesOnlyItsOwnProcesses) {
   // Counted from 1: a process namespace of its own. What runs outside has larger numbers here and
   // other names.
