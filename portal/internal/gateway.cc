@@ -63,7 +63,8 @@ OrProblem<void> CheckMediaType(const Route& route, const net::Request& request) 
 OrProblem<void> CheckKey(const Route& route, const net::Request& request) {
   if (route.idempotency == Idempotency::kNone) return {};
   const std::string_view key = request.headers.Get("Idempotency-Key");
-  if (key.empty() && route.idempotency == Idempotency::kOptional) return {};
+  const bool absent = !request.headers.Has("Idempotency-Key");
+  if (absent && route.idempotency == Idempotency::kOptional) return {};
   const bool visible = std::ranges::all_of(key, [](char c) { return c >= '!' && c <= '~'; });
   if (!key.empty() && key.size() <= kKeyMax && visible) return {};
   return No(ProblemCode::kIdempotencyKeyRequired,

@@ -64,7 +64,7 @@ OrProblem<Filter> ReadFilter(const net::Request& request) {
        {"q", &filter.text}}};
   for (const auto& [name, member] : texts) {
     const std::string_view value = request.Query(name);
-    if (value.size() > 4 * kTextMax) {
+    if (CountCharacters(value) > kTextMax) {
       return NoField(ProblemCode::kBadRequest, "?" + std::string(name), "The text is too long.");
     }
     *member = value;
