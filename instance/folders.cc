@@ -171,12 +171,15 @@ std::optional<std::string> ReadNote(const std::string& path) {
 }
 
 Result<void> WriteNote(const std::string& path, const std::string& text) {
+  if (ReadNote(path) == text) return {};
   const std::string fresh = path + ".new";
+  errno = 0;
   std::ofstream file(fresh, std::ios::trunc);
   file << text;
   file.close();
   if (!file || std::rename(fresh.c_str(), path.c_str()) != 0) {
-    return Fail(Code::kUnavailable, "cannot write " + path);
+    return Fail(Code::kUnavailable,
+                fmt::format("cannot write {}: {}", path, std::strerror(errno == 0 ? EIO : errno)));
   }
   return {};
 }

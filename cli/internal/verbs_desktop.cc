@@ -116,7 +116,8 @@ int WaitFor(Context& context, const Json& desktop, const WaitWish& wish) {
     const std::string state = Text(now, "state");
     const bool ready = state == "ready" || state == "connected" || state == "idle_warned";
     if (state == wish.wanted || (wish.wanted == "ready" && ready)) return Tell(context, now);
-    if (state == "failed") {
+    // Failed and wished to run: it is about to be tried again.
+    if (state == "failed" && Text(now, "desired_state") != "running") {
       Err(Text(now, "reason") + "\n");
       return kError;
     }

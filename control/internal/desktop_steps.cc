@@ -50,8 +50,11 @@ bool HoldsClaim(const DesktopFacts& facts) {
   return facts.claim != nullptr && Holds(*facts.claim);
 }
 
+// An error's message as a user reads it.
 std::string Sentence(std::string text) {
-  if (!text.empty() && text.back() != '.') text += '.';
+  if (text.empty()) return "It did not say why.";
+  if (text.front() >= 'a' && text.front() <= 'z') text.front() -= 'a' - 'A';
+  if (text.back() != '.') text += '.';
   return text;
 }
 
@@ -302,7 +305,7 @@ std::optional<DesktopStep> Until(Job job, const Desktop& desktop, const DesktopF
   if (!facts.finished->error) return std::nullopt;
   DesktopStep step = StartJob(job);
   const std::string reason =
-      "Could not be cleared up yet and is tried again: " + Sentence(facts.finished->error->message);
+      Sentence("Could not be cleared up yet and is tried again: " + facts.finished->error->message);
   // A failed desktop keeps the reason that its user has to read.
   if (desktop.state != kFailed && desktop.reason != reason) {
     step.row = desktop;
