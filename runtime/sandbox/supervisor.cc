@@ -264,8 +264,8 @@ void Supervisor::Run() {
                                            {display_.fd(), POLLIN, 0}}};
     if (::poll(waits.data(), waits.size(), WaitMs()) < 0 && errno != EINTR) break;
     if (waits[0].revents != 0) OnSignal();
-    if (waits[1].revents != 0) OnControl();
     if (waits[2].revents != 0) OnOrder();
+    if (waits[1].revents != 0) OnControl();
     if (waits[3].revents != 0) OnOutput();
     if (waits[4].revents != 0) display_.Read();
     OnTime(clock_.Steady());
@@ -279,7 +279,7 @@ void Supervisor::Run() {
 void Supervisor::OnTime(Duration now) {
   if (output_again_ && now >= *output_again_) output_again_.reset();
   if (kill_at_ && now >= *kill_at_) {
-    ::kill(tenant_.pid, SIGKILL);
+    if (!ended_) ::kill(tenant_.pid, SIGKILL);
     kill_at_.reset();
   }
   const Phase phase = display_.painted() ? Phase::kRunning
@@ -316,8 +316,9 @@ void Supervisor::Reap() {
   pid_t pid = 0;
   while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
     if (pid == tenant_.pid) ended_ = status;
-    if (pid == tenant_.outbound.pid && !ended_) {
-      tenant_.outbound.pid = 0;
+    if (pid == tenant_.outbound.pid) {
+      tenant_.outbound.pid = 0;  // The number may soon be another process's.
+      if (ended_) continue;
       status_.network = "none: slirp4netns ended";
       Save();
     }
@@ -326,13 +327,14 @@ void Supervisor::Reap() {
 
 void Supervisor::OnControl() {
   Fd client(::accept4(control_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  // One at a time: a second caller that wants the desktop stopped too waits for the same end.
-  if (client.valid() && !order_.valid()) order_ = std::move(client);
+  // One at a time, the newest: who connects and says nothing holds nobody up.
+  if (client.valid()) order_ = std::move(client);
 }
 
 void Supervisor::OnOrder() {
   std::array<char, 64> text{};
   const ssize_t got = ::read(order_.get(), text.data(), text.size());
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   const std::string_view order(text.data(), got > 0 ? static_cast<size_t>(got) : 0);
   order_.Reset();
   constexpr std::string_view kStop = "stop ";
