@@ -107,8 +107,10 @@ export function useEvents(me: string | null, role: T.Role | undefined): Link {
       };
       source.onerror = () => {
         setLink('lost');
-        if (source?.readyState !== EventSource.CLOSED) return;
+        // The portal ends the stream of who is signed out or disabled: ask at once, not at the
+        // browser's next try.
         void client.invalidateQueries({ queryKey: keys.me });
+        if (source?.readyState !== EventSource.CLOSED) return;
         timer = window.setTimeout(open, waitMs);
         waitMs = Math.min(waitMs * 2, retryLongestMs);
       };
