@@ -74,6 +74,18 @@ class ShareTest : public ::testing::Test {
     box_.UseRegion(box_.folder() + "/shares/" + kClaim.text());
   }
 
+  // What the policy page charges for a process's first context.
+  Bytes ContextPrice() {
+    const std::string path = box_.folder() + "/shares/" + kClaim.text() + "/policy";
+    uint64_t price = 0;
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    constexpr size_t kAt =
+        offsetof(region::PolicyPage, devices) + offsetof(region::PolicyDevice, context_bytes);
+    EXPECT_EQ(pread(file, &price, sizeof(price), kAt), static_cast<ssize_t>(sizeof(price)));
+    close(file);
+    return Bytes(static_cast<int64_t>(price));
+  }
+
   // Without what the agent adds.
   Bytes LedgerTotal() {
     const std::string path = box_.folder() + "/shares/" + kClaim.text() + "/ledger";
@@ -134,6 +146,7 @@ TEST_F(ShareTest, NamesProcessesByHostAndInnerNumberAndLearnsTheirContext) {
   EXPECT_EQ(usage->processes[0].inner_pid, 1);
   EXPECT_EQ(usage->processes[0].command, "shim_probe");
   EXPECT_EQ(usage->processes[0].memory, 1424_MiB);
+  EXPECT_TRUE(Eventually([&] { return ContextPrice() == 300_MiB; }));
   box_.Finish(holder);
   EXPECT_TRUE(Eventually([&] { return Usage().used == Bytes(0); }));
   // The next one is charged what the first one's context took.

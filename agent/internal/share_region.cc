@@ -230,16 +230,32 @@ std::vector<ShareRegion::Watched> ShareRegion::Sweep() {
     if (pid == 0 || (known != processes_.end() && known->second.host_pid == pid)) {
       continue;
     }
-    File pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-    if (!pidfd) {
-      continue;  // It ended just now; the next turn finds the slot free.
-    }
     page.slots[slot].host_pid.store(static_cast<uint32_t>(pid));
-    fresh.push_back({pidfd.get(), slot});
+    File pidfd;
+    if (MayWatch(pid)) {
+      pidfd = File(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+    }
+    if (pidfd) {
+      fresh.push_back({pidfd.get(), slot});
+    }
     processes_[slot] = {pid, std::move(pidfd), NamespaceOf(pid)};
   }
   std::erase_if(processes_, [&](const auto& entry) { return !taken.contains(entry.first); });
   return fresh;
+}
+
+// One share must not use up this process's descriptors, whatever locks its processes take. Who is
+// not watched is found dead by the next sweep.
+bool ShareRegion::MayWatch(int64_t host_pid) const {
+  constexpr int64_t kWatchedMax = 64;
+  int64_t watched = 0;
+  for (const auto& [slot, process] : processes_) {
+    watched += process.pidfd ? 1 : 0;
+    if (process.host_pid == host_pid) {
+      return false;
+    }
+  }
+  return watched < kWatchedMax;
 }
 
 bool ShareRegion::Ended(int slot) {
@@ -273,18 +289,22 @@ Bytes ShareRegion::Compare(size_t device, Bytes real, Bytes ledger) {
 }
 
 void ShareRegion::LearnContext(size_t device, const std::map<int64_t, Bytes>& real_by_pid) {
+  std::atomic<uint64_t>& price = policy().devices[device].context_bytes;
+  int64_t least = kContextMax + 1;
   for (const auto& [slot, process] : processes_) {
     const auto real = real_by_pid.find(process.host_pid);
-    const auto context = static_cast<int64_t>(std::min<uint64_t>(
-        ledger().slots[slot].devices[device].context_bytes.load(), region::kBytesMax));
-    if (real == real_by_pid.end() || context == 0) {
+    const uint64_t context = ledger().slots[slot].devices[device].context_bytes.load();
+    // Only of a process with one context at today's price is the rest of its charge known.
+    if (real == real_by_pid.end() || context == 0 || context != price.load()) {
       continue;
     }
     const Bytes held = BytesOf(region::Held(ledger(), static_cast<int>(device), slot));
-    const int64_t cost = real->second.value() - (held.value() - context);
-    if (cost > 0 && cost <= kContextMax) {
-      policy().devices[device].context_bytes = static_cast<uint64_t>(cost);
-    }
+    const int64_t cost = real->second.value() - (held.value() - BytesOf(context).value());
+    least = cost > 0 ? std::min(least, cost) : least;
+  }
+  // The cheapest is nearest to a bare context; what others have loaded is found as overhead.
+  if (least <= kContextMax) {
+    price = static_cast<uint64_t>(least);
   }
 }
 

@@ -83,6 +83,7 @@ class ShareRegion {
   Result<void> Open();
   void Write(const ShareSpec& spec, const std::vector<Card>& cards, Bytes context);
   void Repair();
+  bool MayWatch(int64_t host_pid) const;
 
   std::string folder_;
   File policy_file_;

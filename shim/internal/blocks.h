@@ -17,6 +17,7 @@ enum class Kind : uint32_t {
   kPooled,   // `extra`: the pool's index.
   kHandle,   // cuMemCreate; `extra`: references (release, mappings, retains).
   kMapping,  // An address range; `extra`: the handle.
+  kContext,  // One that this process made.
   kExec,     // An instantiated graph; `extra`: see graph.cc.
 };
 

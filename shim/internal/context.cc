@@ -6,7 +6,7 @@ namespace sluice::shim {
 namespace {
 
 template <typename Create>
-CUresult CreateCharged(CUdevice ordinal, Create create) {
+CUresult CreateCharged(CUcontext* out, CUdevice ordinal, Create create) {
   const Card card = CardOfOrdinal(ordinal);
   if (const CUresult result = ChargeContext(card); result != kSuccess) {
     return result;
@@ -14,6 +14,8 @@ CUresult CreateCharged(CUdevice ordinal, Create create) {
   const CUresult result = create();
   if (result != kSuccess) {
     ReturnContext(card);
+  } else {
+    Record({Kind::kContext, reinterpret_cast<uint64_t>(*out)}, {0, 0, card});
   }
   return result;
 }
@@ -41,25 +43,29 @@ void Gone(CUcontext context, Card card) {
 }  // namespace
 
 CUresult CreateContext(Call call, CUcontext* out, unsigned flags, CUdevice ordinal) {
-  return CreateCharged(ordinal, [&] { return Cuda(call, out, flags, ordinal); });
+  return CreateCharged(out, ordinal, [&] { return Cuda(call, out, flags, ordinal); });
 }
 
 CUresult CreateContextAffinity(
     Call call, CUcontext* out, void* affinity, int count, unsigned flags, CUdevice ordinal) {
-  return CreateCharged(ordinal, [&] { return Cuda(call, out, affinity, count, flags, ordinal); });
+  return CreateCharged(
+      out, ordinal, [&] { return Cuda(call, out, affinity, count, flags, ordinal); });
 }
 
 CUresult CreateContextParams(
     Call call, CUcontext* out, void* params, unsigned flags, CUdevice ordinal) {
-  return CreateCharged(ordinal, [&] { return Cuda(call, out, params, flags, ordinal); });
+  return CreateCharged(out, ordinal, [&] { return Cuda(call, out, params, flags, ordinal); });
 }
 
 CUresult DestroyContext(Call call, CUcontext context) {
-  // Only the current context's card can be asked for.
-  const Card card = context != nullptr && CurrentContext() == context ? CurrentCard() : kNotShared;
+  const Key key{Kind::kContext, reinterpret_cast<uint64_t>(context)};
+  Block block = {0, 0, kNotShared};
+  const bool known = TakeBlock(key, block);
   const CUresult result = Cuda(call, context);
   if (result == kSuccess) {
-    Gone(context, card);
+    Gone(context, block.card);
+  } else if (known) {
+    Record(key, block);
   }
   return result;
 }

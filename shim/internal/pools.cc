@@ -11,8 +11,7 @@ namespace {
 struct Pool {
   std::atomic<uint64_t> handle{0};  // 0: free or gone. Graph memory: not used.
   Lock lock;
-  Card card = kNotShared;
-  bool graph = false;
+  std::atomic<Card> place{kNotShared};
   bool gone = false;     // Destroyed, blocks remain.
   uint64_t charged = 0;  // In the ledger, with `pending`.
   uint64_t pending = 0;  // Charged for calls that are under way.
@@ -28,10 +27,20 @@ constinit std::atomic<int> pool_count{kFirstHandle};
 constinit std::atomic<bool> any_shrinking{false};
 constinit Lock making;
 
+// The first rows are the cards' graph memory, by card; the others are pools with a handle.
+bool IsGraph(const Pool& pool) {
+  return &pool - pools < kFirstHandle;
+}
+
+Card CardOf(const Pool& pool) {
+  return IsGraph(pool) ? static_cast<Card>(&pool - pools)
+                       : pool.place.load(std::memory_order_relaxed);
+}
+
 // What the driver has reserved and what of it is in use. False: it cannot say.
 bool AskDriver(const Pool& pool, uint64_t handle, uint64_t& reserved, uint64_t& used) {
-  if (pool.graph) {
-    const CUdevice ordinal = OrdinalOf(pool.card);
+  if (IsGraph(pool)) {
+    const CUdevice ordinal = OrdinalOf(CardOf(pool));
     void* const to_reserved = &reserved;
     void* const to_used = &used;
     return Cuda(Call::k_cuDeviceGetGraphMemAttribute,
@@ -85,13 +94,13 @@ bool BringIntoLine(Pool& pool) {
       ++pool.changes;
     }
     if (after <= before) {
-      Return(pool.card, before - after);
+      Return(CardOf(pool), before - after);
       return true;
     }
-    if (TryCharge(pool.card, after - before)) {
+    if (TryCharge(CardOf(pool), after - before)) {
       return true;
     }
-    ChargeAnyway(pool.card, after - before);
+    ChargeAnyway(CardOf(pool), after - before);
     return false;
   }
   pool.shrinking.store(true, std::memory_order_relaxed);
@@ -137,7 +146,7 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card) {
     return -1;
   }
   Pool& pool = pools[row];
-  pool.card = card;
+  pool.place.store(card, std::memory_order_relaxed);
   pool.gone = false;
   pool.charged = pool.pending = pool.live = 0;
   pool.handle.store(reinterpret_cast<uint64_t>(handle), std::memory_order_release);
@@ -148,26 +157,24 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card) {
 }
 
 PoolIndex GraphPoolOf(Card card) {
-  pools[card].card = card;
-  pools[card].graph = true;
   return card;
 }
 
 Card CardOfPool(PoolIndex pool) {
-  return pools[pool].card;
+  return CardOf(pools[pool]);
 }
 
 CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, uint64_t& charged) {
   Pool& pool = pools[index];
   charged = bytes;
-  if (!TryCharge(pool.card, bytes)) {
+  if (!TryCharge(CardOf(pool), bytes)) {
     // Near the limit, what the pool already holds back counts.
     uint64_t reserved = 0;
     uint64_t used = 0;
     const uint64_t slack =
         AskDriver(pool, Look(pool).handle, reserved, used) && reserved > used ? reserved - used : 0;
     charged = bytes > slack ? bytes - slack : 0;
-    if (const CUresult result = Charge(pool.card, charged); result != kSuccess) {
+    if (const CUresult result = Charge(CardOf(pool), charged); result != kSuccess) {
       return result;
     }
   }
@@ -250,7 +257,7 @@ void ForgetPools() {
     pool.lock.Reset();
     pool.handle.store(0, std::memory_order_relaxed);
     pool.charged = pool.pending = pool.live = 0;
-    pool.gone = pool.graph = false;
+    pool.gone = false;
   }
   pool_count.store(kFirstHandle, std::memory_order_relaxed);
   any_shrinking.store(false, std::memory_order_relaxed);
