@@ -14,6 +14,21 @@ const exactly = (text: string): RegExp =>
   new RegExp(`^${text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`);
 
 const fixed: Record<string, string> = {
+  'Only its user or an admin may change this desktop.': '只有所有者或管理员可以更改此桌面。',
+  'The desktop is being deleted.': '桌面正在删除。',
+  'Choose a password of your own first.': '请先设置自己的密码。',
+  'This desktop has no end that could be put off.': '此桌面没有可以延长的结束时间。',
+  'Only its user may control a desktop. Ask for mode view.':
+    '只有所有者可以操作桌面，其他人只能查看。',
+  'Too many tickets are outstanding.': '未使用的票据过多。',
+  'The store does not answer.': '存储没有响应。',
+  'The agent does not answer.': '代理没有响应。',
+  'This is the last enabled admin. Make somebody else admin first.':
+    '这是最后一个启用的管理员。请先设置另一位管理员。',
+  'This account stands for whoever administers this machine; it cannot be changed.':
+    '此账户代表本机的管理者，不能更改。',
+  'must be an XKB layout like us, de or cn': '必须是 XKB 布局，例如 us、de 或 cn',
+  'is missing': '缺失',
   'A share of a GPU is set aside.': '已预留 GPU 份额。',
   'Being deleted, as asked.': '正在按要求删除。',
   'Being suspended, as asked.': '正在按要求挂起。',
@@ -72,6 +87,25 @@ const forms: Form[] = [
     form: /^Nothing was painted within (.+)\. Start it to try again; its log says more\.$/,
     say: '$1 内没有画面。可重试；详情见日志。',
   },
+  { form: /^This needs the role (.+)\.$/, say: '需要角色 $1。' },
+  {
+    form: /^You may have (\d+) desktops, and you have them\. Delete one first\.$/,
+    say: '您最多可有 $1 个桌面，已达上限。请先删除一个。',
+  },
+  {
+    form: /^That would be (.+) of GPU memory; you may hold (.+) at once\.$/,
+    say: '这样将占用 $1 显存；您最多可同时占用 $2。',
+  },
+  { form: /^You have (\d+) tokens; delete one first\.$/, say: '您已有 $1 个令牌，请先删除一个。' },
+  { form: /^There is already a user (.+)\.$/, say: '用户 $1 已存在。' },
+  { form: /^(.+) still has desktops\. Delete them first\.$/, say: '$1 仍有桌面，请先删除。' },
+  { form: /^The host lacks (.+)\. Install it with: (.+)$/, say: '主机缺少 $1。安装命令：$2' },
+  { form: /^The card is (.+) now\.$/, say: '显卡当前为 $1。' },
+  { form: /^There is no (?:desktop|card|user) (.+)\.$/, say: '$1 不存在。' },
+  { form: /^needs at least (\d+) characters$/, say: '至少 $1 个字符' },
+  { form: /^must have 1 to (\d+) characters$/, say: '须为 1 至 $1 个字符' },
+  { form: /^must be from (.+) to (.+)$/, say: '须在 $1 至 $2 之间' },
+  { form: /^must be one of: (.+)$/, say: '须为以下之一：$1' },
   { form: /^It ended while it was starting: (.+)$/, say: '启动过程中结束：$1' },
   {
     form: /^Could not be cleared up yet and is tried again: (.+)$/,

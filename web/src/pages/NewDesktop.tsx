@@ -30,7 +30,7 @@ import { useWords } from '../i18n';
 import { sentence } from '../i18n/sentences';
 import { modelWords } from '../parts/desktop';
 import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
-import { ErrorLine, explain, PageHead, Waiting } from '../parts/Say';
+import { ErrorLine, explain, fieldSaid, PageHead, Waiting } from '../parts/Say';
 import { CardBar, ShareBar } from '../parts/ShareBar';
 import { TemplatePicker, templateWords } from '../parts/Templates';
 import { freeName } from './names';
@@ -141,7 +141,7 @@ function ShareSection(props: {
       .map((o) => o.largest_ever_bytes),
   );
   const use = (bytes: number) => set({ memoryBytes: toStep(bytes, offers, largest) });
-  const refusal = error?.field('/gpu/memory_bytes') ?? null;
+  const refusal = fieldSaid(error, '/gpu/memory_bytes', words) ?? null;
   // The largest that the chosen model could give, at once where there is a choice.
   const alternative = error?.problem.alternatives
     ?.filter((a) => wish.model === '' || a.gpu_model === wish.model)
@@ -208,7 +208,7 @@ function ShareSection(props: {
           data={[{ value: '', label: t('new.any_model') }, ...models]}
           value={wish.model}
           onChange={(model) => set({ model: model ?? '' })}
-          error={error?.field('/gpu/model')}
+          error={fieldSaid(error, '/gpu/model', words)}
         />
       )}
       <Offers offers={offers} wanted={wish.memoryBytes} onUse={use} />
@@ -377,7 +377,7 @@ function Form({ templates, first }: { templates: Template[]; first: Template }) 
     mine.data?.map((d) => d.name) ?? [],
   );
   const name = wish.name ?? proposed;
-  const nameError = name.trim() === '' ? t('say.needed') : error?.field('/name');
+  const nameError = name.trim() === '' ? t('say.needed') : fieldSaid(error, '/name', words);
   const inField = ['/gpu/memory_bytes', '/gpu/model', '/name'].some((p) => error?.field(p));
   const failure = create.error && !inField ? explain(create.error, words) : null;
   const submit = (event: FormEvent) => {

@@ -4,7 +4,7 @@ import { useMutation } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { ApiError, call } from '../api/client';
 import { useWords } from '../i18n';
-import { explain } from './Say';
+import { explain, fieldSaid } from './Say';
 
 const kMinLength = 10;
 
@@ -40,7 +40,7 @@ export function PasswordForm(props: { currentLabel: string; onDone: () => void }
       ? t('password.too_short', { n: kMinLength })
       : tried && same
         ? t('password.same')
-        : (refused?.field('/password/new') ?? null);
+        : (fieldSaid(refused, '/password/new', words) ?? null);
   const failure = refused && !refused.field('/password/new') ? explain(refused, words) : null;
   const toggle = { 'aria-label': t('sign_in.show_password') };
   return (

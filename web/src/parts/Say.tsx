@@ -6,10 +6,14 @@ import { useCallback, type ReactNode } from 'react';
 import { ApiError } from '../api/client';
 import { useWords, type Words } from '../i18n';
 import { elapsed } from '../format';
+import { sentence } from '../i18n/sentences';
 import { IconAlertTriangle } from './icons';
 
 // What happened, why, and what can be done, in the reader's language where the code is known.
 // The server's own sentence comes along where it says more.
+// Whose title leaves nothing to add.
+const saidByTitle = new Set(['wrong_credentials', 'unauthenticated', 'locked_out', 'rate_limited']);
+
 export function explain(error: unknown, words: Words): { title: string; detail: string } {
   if (!(error instanceof ApiError)) {
     return { title: words.t('error.client'), detail: error instanceof Error ? error.message : '' };
@@ -17,7 +21,14 @@ export function explain(error: unknown, words: Words): { title: string; detail: 
   const { problem } = error;
   const wait = problem.retry_after_s ? elapsed(problem.retry_after_s * 1000, words.language) : '';
   const title = words.maybe(`error.${problem.code}`, { wait }) ?? problem.title;
-  return { title, detail: problem.detail };
+  const detail = saidByTitle.has(problem.code) ? '' : sentence(problem.detail, words);
+  return { title, detail };
+}
+
+// What is wrong with one field of the form, by its JSON pointer.
+export function fieldSaid(error: unknown, pointer: string, words: Words): string | undefined {
+  const said = error instanceof ApiError ? error.field(pointer) : undefined;
+  return said && sentence(said, words);
 }
 
 export function Waiting() {

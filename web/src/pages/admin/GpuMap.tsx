@@ -143,7 +143,7 @@ function QueueRow({ item, mayEnd }: { item: QueueItem; mayEnd: boolean }) {
   return (
     <tr tabIndex={0}>
       <td>{item.position}</td>
-      <td>{item.owner}</td>
+      <td>{item.owner || '–'}</td>
       <td className="nowrap">{memory(item.memory_bytes)}</td>
       <td>{sentence(item.reason, words)}</td>
       <td className="nowrap">

@@ -23,7 +23,7 @@ import { Ask } from '../../parts/Ask';
 import { IconDots, IconPlus } from '../../parts/icons';
 import { useNow } from '../../parts/now';
 import { Rows } from '../../parts/Rows';
-import { ErrorLine, explain, PageHead, useSayError, Waiting } from '../../parts/Say';
+import { ErrorLine, explain, fieldSaid, PageHead, useSayError, Waiting } from '../../parts/Say';
 import { Secret } from '../../parts/Secret';
 
 const roles: Role[] = ['user', 'operator', 'admin'];
@@ -113,7 +113,7 @@ function UserForm(props: {
               value={fields.name}
               onChange={(e) => set({ name: e.currentTarget.value })}
               error={
-                error?.field('/name') ??
+                fieldSaid(error, '/name', words) ??
                 (fields.name !== '' && !nameFits ? t('users.name_rule') : null)
               }
               maxLength={32}
