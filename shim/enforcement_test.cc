@@ -154,6 +154,15 @@ TEST(ManyProcesses, GetBackWhatAKilledOneHeldWithoutAnAgent) {
   box.Finish(holder);
 }
 
+TEST(ManyThreads, LeaveNothingBehind) {
+  ShareBox box;
+  auto program = box.Start({kProbe, "dlsym", "threads"});
+  EXPECT_EQ(ShareBox::ReadLine(program.from), "0");
+  EXPECT_EQ(region::Total(box.ledger(), 0), 0U);
+  EXPECT_LE(box.ledger().devices[0].peak_bytes.load(), kGib);
+  EXPECT_EQ(box.Finish(program), 0);
+}
+
 TEST(AChild, DoesNotKeepItsDeadParentsMemory) {
   ShareBox box;
   auto parent = box.Start({kProbe, "dlsym", "fork"});

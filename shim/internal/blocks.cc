@@ -63,7 +63,7 @@ Entry* Seek(Shard& shard, const Key& key, uint64_t hash) {
 bool Grow(Shard& shard) {
   const uint32_t before = Capacity(shard);
   Entry* const old = Entries(shard);
-  const uint32_t after = before * 4;
+  const uint32_t after = before * 2;
   auto* fresh = static_cast<Entry*>(TakePages(after * sizeof(Entry)));
   if (fresh == nullptr) {
     return false;

@@ -12,11 +12,13 @@
 //   pid:bytes probe LOOKUP info                free, total, device total probe LOOKUP cycle NAME
 //   BYTES    allocates and frees by that route 20 times; the last code probe LOOKUP fork holds 300
 //   MiB and forks a child that outlives it; the code
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
 #include <string>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -473,6 +475,35 @@ int DoNvml() {
   return 0;
 }
 
+// Four threads allocate and free at once, from the driver and from its pool.
+int DoThreads() {
+  const CUcontext context = Start();
+  std::atomic<int> failures{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, pooled = i % 2 == 0] {
+      Ask("cuCtxSetCurrent", context);
+      for (int turn = 0; turn < 500; ++turn) {
+        CUdeviceptr own = 0;
+        const Size bytes = static_cast<Size>(turn % 20 + 1) * 2 * kMib;
+        const CUresult taken = pooled ? Ask("cuMemAllocAsync", &own, bytes, CUstream{})
+                                      : Ask("cuMemAlloc_v2", &own, bytes);
+        const CUresult given =
+            pooled ? Ask("cuMemFreeAsync", own, CUstream{}) : Ask("cuMemFree_v2", own);
+        failures += taken != kSuccess || given != kSuccess ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  Ask("cuCtxSynchronize");
+  printf("%d\n", failures.load());
+  fflush(stdout);
+  AwaitEnd();
+  return 0;
+}
+
 int DoInfo() {
   Start();
   Size free_bytes = 0;
@@ -518,6 +549,7 @@ int main(int argc, char** argv) {
   if (verb == "fill") return DoFill(last);
   if (verb == "churn") return DoChurn(static_cast<unsigned>(last));
   if (verb == "random") return DoRandom(static_cast<unsigned>(last));
+  if (verb == "threads") return DoThreads();
   if (verb == "info") return DoInfo();
   if (verb == "nvml") return DoNvml();
   if (verb == "fork") return DoFork();
