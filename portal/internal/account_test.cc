@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <gtest/gtest.h>
+#include <thread>
+#include <vector>
 
 #include "portal/internal/testing/world.h"
 
@@ -127,6 +130,29 @@ TEST(Session, EndsEverywhereAtOnce) {
   world.SendForJson(Ask("GET", "/v1/me").As(here), 401);
   world.SendForJson(Ask("GET", "/v1/me").As(there), 401);
   world.SendForJson(Ask("GET", "/v1/me").As(omar), 200);
+}
+
+TEST(Session, SurvivesAClockThatIsSetBackAndNotOneThatIsSetFarAhead) {
+  World world;
+  const Person lina = world.Somebody("lina", Role::kUser);
+  world.clock.JumpWall(-std::chrono::hours(10));
+  world.SendForJson(Ask("GET", "/v1/me").As(lina), 200);
+  world.clock.JumpWall(std::chrono::hours(40));
+  world.SendForJson(Ask("GET", "/v1/me").As(lina), 401);
+}
+
+TEST(SignIn, WorksForManyAtOnce) {
+  World world;
+  world.AddUser("lina", Role::kUser);
+  std::vector<std::thread> threads;
+  std::atomic<int> good = 0;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      if (world.Send(SignInAs("lina", testing::kPassword)).status == 201) ++good;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(good, 4);
 }
 
 TEST(Session, IsSweptWhenItHasExpired) {

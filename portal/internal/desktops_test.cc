@@ -307,6 +307,19 @@ TEST_F(Desktops, AreListedByPages) {
   world.SendForJson(Ask("GET", "/v1/desktops?cursor=%").As(lina), 422);
 }
 
+TEST_F(Desktops, AreListedByTheThousand) {
+  for (int i = 0; i < 1'000; ++i) Add(DesktopState::kStopped);
+  size_t seen = 0;
+  std::string cursor;
+  do {
+    const std::string path = "/v1/desktops?limit=200" + (cursor.empty() ? "" : "&cursor=" + cursor);
+    const Json page = world.SendForJson(Ask("GET", path).As(lina), 200);
+    seen += page["items"].size();
+    cursor = page["next_cursor"].is_null() ? "" : page["next_cursor"].get<std::string>();
+  } while (!cursor.empty());
+  EXPECT_EQ(seen, 1'000U);
+}
+
 TEST_F(Desktops, GiveTicketsToTheirUserAndAudited_ViewsToOperators) {
   const Desktop desktop = Add(DesktopState::kReady);
   const Ask ask = Ask("POST", Path(desktop) + "/tickets");
@@ -411,7 +424,9 @@ TEST_F(Gpus, AreCordonedByAdmins) {
 
 TEST_F(Gpus, AreInTheMetricsWithDcgmsNames) {
   Share();
-  const auto metrics = world.Send(Ask("GET", "/metrics").From("127.0.0.1"));
+  EXPECT_EQ(world.Send(Ask("GET", "/metrics").From("127.0.0.1")).status, 401);
+  const auto metrics =
+      world.Send(Ask("GET", "/metrics").From("127.0.0.1").Header("Host", "localhost:8480"));
   EXPECT_EQ(metrics.status, 200);
   EXPECT_NE(metrics.body.find("DCGM_FI_DEV_FB_USED{gpu=\"0\",UUID=\"GPU-1\",modelName=\"Sluice "
                               "simulated GPU\""),

@@ -100,7 +100,7 @@ EventHub::~EventHub() {
 void EventHub::Stop() {
   if (thread_.joinable()) {
     thread_.request_stop();
-    watch_->Cancel();
+    watch_.With([](const auto& watch) { watch->Cancel(); });
     thread_.join();
   }
   auto rest = state_.With([](State& state) { return std::exchange(state, State()); });
@@ -110,7 +110,7 @@ void EventHub::Stop() {
 
 void EventHub::Start() {
   const uint64_t version = app_.store.Version();
-  watch_ = app_.store.WatchFrom(version, {});
+  watch_.With([&](auto& watch) { watch = app_.store.WatchFrom(version, {}); });
   const auto desktops = app_.objects.List<Desktop>();
   state_.With([&](State& state) {
     state.version = version;
@@ -129,11 +129,12 @@ void EventHub::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const Duration wait =
         std::clamp(next_tick - app_.clock.Steady(), Duration(0), app_.options.usage_every);
-    const auto events = watch_->Next(wait);
+    const auto watch = watch_.With([](const auto& one) { return one; });
+    const auto events = watch->Next(wait);
     if (stop.stop_requested()) return;
     if (!events) {
       // Fell behind the history that is kept: everybody lists again.
-      watch_ = app_.store.WatchFrom(app_.store.Version(), {});
+      watch_.With([this](auto& one) { one = app_.store.WatchFrom(app_.store.Version(), {}); });
       state_.With([this](State& state) { ResetAll(state); });
     } else if (!events->empty()) {
       HandleEvents(*events);

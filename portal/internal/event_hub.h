@@ -122,7 +122,7 @@ class EventHub {
   App& app_;
   Gateway& gateway_;
   Guarded<State> state_;
-  std::unique_ptr<store::Watch> watch_;
+  Guarded<std::shared_ptr<store::Watch>> watch_;  // Renewed by the thread, cancelled by Stop().
   std::jthread thread_;
 };
 

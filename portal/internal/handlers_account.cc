@@ -119,6 +119,43 @@ OrProblem<MeChange> ReadMeChange(const Call& call) {
   return change;
 }
 
+// The password was right for this version of the user. Somebody may sign in twice at once, or be
+// changed meanwhile; then it is looked at again, as long as the password is the same.
+Answer BeginSession(App& app, const Call& call, const store::Versioned<User>& verified) {
+  constexpr int kTries = 8;
+  store::Versioned<User> user = verified;
+  const FreshSession fresh = app.sessions.Fresh(user.value.id);
+  for (int left = kTries;; --left) {
+    user.value.last_sign_in_at = app.clock.Now();
+    const auto revision = app.audit.Commit({fresh.write, store::Put(user.value, user.version)},
+                                           {{user.value.name, call.request.remote, call.request_id},
+                                            {"session.create", user.value.id.text(), "ok", ""}});
+    if (revision) {
+      user.version = *revision;
+      break;
+    }
+    if (revision.error().code != Code::kAborted || left <= 1) return No(revision.error());
+    const auto again = app.objects.Get<User>(user.value.id.text());
+    if (!again || (*again)->value.disabled ||
+        (*again)->value.password_hash != verified.value.password_hash) {
+      return WrongCredentials();
+    }
+    user = **again;
+  }
+  JsonWriter json;
+  json.BeginObject().Key("user").BeginObject();
+  WriteUserMembers(json, user.value, user.version);
+  json.EndObject()
+      .Field("csrf_token", Sessions::CsrfToken(fresh.cookie))
+      .Field("must_change_password", user.value.must_change_password)
+      .Key("expires_at")
+      .Time(Sessions::Ends(fresh.record))
+      .EndObject();
+  net::Response response = JsonResponse(201, json.Take());
+  response.headers.Add("Set-Cookie", CookieHeader(call.request, fresh.cookie));
+  return response;
+}
+
 }  // namespace
 
 Answer SignIn(App& app, const Call& call) {
@@ -135,7 +172,6 @@ Answer SignIn(App& app, const Call& call) {
   const Duration now = app.clock.Steady();
   const Duration locked = app.lockout.LockedFor(*name, call.request.remote, now);
   if (locked.count() > 0) return Locked(locked);
-
   const auto found = FindUserByName(app.objects, *name);
   if (!found) return No(found.error());
   const bool has_password = *found != nullptr && !(*found)->value.password_hash.empty();
@@ -147,27 +183,7 @@ Answer SignIn(App& app, const Call& call) {
     return WrongCredentials();
   }
   app.lockout.Succeeded(*name, call.request.remote);
-
-  User user = (*found)->value;
-  user.last_sign_in_at = app.clock.Now();
-  FreshSession fresh = app.sessions.Fresh(user.id);
-  const auto revision = app.audit.Commit({fresh.write, store::Put(user, (*found)->version)},
-                                         {{user.name, call.request.remote, call.request_id},
-                                          {"session.create", user.id.text(), "ok", "Signed in."}});
-  if (!revision) return No(revision.error());
-
-  JsonWriter json;
-  json.BeginObject().Key("user").BeginObject();
-  WriteUserMembers(json, user, *revision);
-  json.EndObject()
-      .Field("csrf_token", Sessions::CsrfToken(fresh.cookie))
-      .Field("must_change_password", user.must_change_password)
-      .Key("expires_at")
-      .Time(Sessions::Ends(fresh.record))
-      .EndObject();
-  net::Response response = JsonResponse(201, json.Take());
-  response.headers.Add("Set-Cookie", CookieHeader(call.request, fresh.cookie));
-  return response;
+  return BeginSession(app, call, **found);
 }
 
 Answer SignOut(App& app, const Call& call) {

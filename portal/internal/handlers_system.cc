@@ -9,8 +9,17 @@
 namespace sluice::portal {
 namespace {
 
+// Asked for under a name of this machine, too: a page of another site that makes its own name
+// point here (DNS rebinding) sends that name.
 bool FromThisMachine(const net::Request& request) {
-  return request.peer || request.remote == "127.0.0.1" || request.remote == "::1";
+  if (request.peer) return true;
+  if (request.remote != "127.0.0.1" && request.remote != "::1") return false;
+  std::string_view host = request.headers.Get("Host");
+  const size_t port = host.rfind(':');
+  if (port != std::string_view::npos && host.find(']', port) == std::string_view::npos) {
+    host = host.substr(0, port);
+  }
+  return host == "localhost" || host == "127.0.0.1" || host == "[::1]";
 }
 
 }  // namespace
