@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // WebSocket between our server and our client, and between our server and peers that misbehave.
-#include <future>
 #include <gtest/gtest.h>
+#include <utility>
 
 #include "base/guarded.h"
 #include "net/client.h"
@@ -212,6 +212,37 @@ TEST(WebSocket, NoticesAPeerThatVanishes) {
     socket.ReadUntil("\r\n\r\n");
   }
   EXPECT_EQ(server.WaitClosed(), CloseCode::kGoingAway);
+}
+
+TEST(WebSocket, TellsOfAPeerThatWasGoneBeforeItStarted) {
+  ServerOptions options;
+  options.io_threads = 1;
+  Guarded<std::shared_ptr<Responder>> waiting;
+  Listen listen;
+  listen.address = "127.0.0.1";
+  const auto server =
+      Server::Create({listen}, options, [&](const Request& request, const auto& responder) {
+        if (request.path != "/ws") return responder->Send(Response{});
+        waiting.Change([&](std::shared_ptr<Responder>& value) { value = responder; });
+      });
+  ASSERT_TRUE(server);
+  const uint16_t port = (*server)->Ports()[0];
+  {
+    RawSocket socket(port);
+    socket.Send(kUpgrade);
+    ASSERT_TRUE(waiting.WaitFor(kSoon, [](const auto& value) { return value != nullptr; }));
+  }
+  // One round through the only loop, which sees the end of the first connection on the way.
+  RawSocket other(port);
+  other.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  other.ReadUntil("\r\n\r\n");
+  const auto responder = waiting.With([](auto& value) { return std::exchange(value, nullptr); });
+  const auto late = responder->AcceptWebSocket({});
+  ASSERT_TRUE(late);
+  Guarded<bool> closed;
+  late->OnClose([&](CloseCode) { closed.Change([](bool& value) { value = true; }); });
+  late->Start();
+  EXPECT_TRUE(closed.WaitFor(kSoon, [](bool value) { return value; }));
 }
 
 TEST(WebSocket, CutsASlowReaderOff) {

@@ -56,11 +56,16 @@ void StreamBody::WriteOnThread(const std::shared_ptr<const std::string>& piece) 
 void StreamBody::Close() {
   if (closed_.exchange(true)) return;
   channel_->Run([self = shared_from_this()] {
-    if (self->begun_ && self->chunked_) self->channel_->Send(std::string("0\r\n\r\n"));
-    const auto connection = self->connection_.lock();
-    if (self->begun_ && connection != nullptr) connection->FinishStream();
-    self->Gone();
+    self->end_wanted_ = true;
+    if (self->begun_ || self->channel_->closed()) self->End();
   });
+}
+
+void StreamBody::End() {
+  if (begun_ && chunked_) channel_->Send(std::string("0\r\n\r\n"));
+  const auto connection = connection_.lock();
+  if (begun_ && connection != nullptr) connection->FinishStream();
+  Gone();
 }
 
 void StreamBody::OnClose(std::function<void()> callback) {
@@ -75,6 +80,7 @@ void StreamBody::Begin(bool chunked) {
   begun_ = true;
   chunked_ = chunked;
   for (const auto& piece : std::exchange(early_, {})) WriteOnThread(piece);
+  if (end_wanted_) End();
 }
 
 void StreamBody::Gone() {

@@ -30,6 +30,7 @@ class StreamBody final : public ResponseStream, public std::enable_shared_from_t
   void Gone();  // The connection ended: calls the callback, once.
 
  private:
+  void End();
   void WriteOnThread(const std::shared_ptr<const std::string>& piece);
 
   struct Closing {
@@ -45,6 +46,7 @@ class StreamBody final : public ResponseStream, public std::enable_shared_from_t
   bool begun_ = false;
   std::vector<std::shared_ptr<const std::string>> early_;  // Came before the head was sent.
   bool chunked_ = true;
+  bool end_wanted_ = false;
   Guarded<Closing> closing_;
 };
 

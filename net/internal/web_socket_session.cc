@@ -77,7 +77,12 @@ void WebSocketSession::Start() {
   channel_->Run([self = shared_from_this()] {
     if (self->started_) return;
     self->started_ = true;
-    if (self->state_ == State::kClosed) return self->Release();
+    if (self->state_ == State::kClosed) {
+      // Closed before anybody could listen; the owner waits to hear of it.
+      const auto on_close = std::exchange(self->on_close_, nullptr);
+      if (on_close) on_close(CloseCode::kGoingAway);
+      return self->Release();
+    }
     if (!self->early_.empty()) self->OnData(std::exchange(self->early_, {}));
     if (self->state_ != State::kClosed) {
       self->channel_->PauseReading(self->pause_wanted_ && self->state_ == State::kOpen);
