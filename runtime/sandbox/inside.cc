@@ -141,10 +141,11 @@ std::vector<TextFile> SessionFiles(const Launch& launch) {
   std::vector<TextFile> files;
   for (const EmbeddedFile& file : kSessionFiles) {
     const bool script = file.name.ends_with(".sh");
-    // openbox finds a theme only in a folder of themes.
-    const std::string_view name =
-        file.name == "themerc" ? "share/themes/Sluice/openbox-3/themerc" : file.name;
-    files.push_back({std::string(name), std::string(file.text), script ? 0755u : 0644u});
+    // openbox finds a theme, with the pictures of its buttons, only in a folder of themes.
+    const bool theme = file.name == "themerc" || file.name.ends_with(".xbm");
+    const std::string name =
+        (theme ? "share/themes/Sluice/openbox-3/" : "") + std::string(file.name);
+    files.push_back({name, std::string(file.text), script ? 0755u : 0644u});
   }
   std::string autostart;
   for (const std::string& command : launch.spec.autostart) autostart += command + "\n";
