@@ -110,6 +110,8 @@ TEST(Views, ShowTheShareThroughNvml) {
   EXPECT_EQ(seen,
             "0 1073741824 805306368 268435456\n0 1073741824 805306368 268435456\n7 1 1 " +
                 std::to_string(holder.pid) + ":268435456\n");
+  // Who only looks is not counted among the share's processes.
+  EXPECT_EQ(region::NextTaken(box.ledger(), region::NextTaken(box.ledger(), 0) + 1), -1);
   box.Finish(holder);
 }
 

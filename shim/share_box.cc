@@ -20,6 +20,7 @@ namespace sluice::shim {
 namespace {
 
 const std::string kBuild = SLUICE_BUILD_DIR;
+const std::string kVisible = "/run/sluice/simgpu/visible";
 
 // In a child of a test: says why and ends.
 [[noreturn]] void Give(const char* what) {
@@ -205,11 +206,13 @@ void ShareBox::Enter() const {
       {kBuild + "/lib/libsluice-cuda.so", "/run/sluice/lib/libsluice-cuda.so", false, false, true},
       {driver, "/run/sluice/simgpu/lib", true, false, false},
       {state_folder(), "/run/sluice/simgpu/state", true, true, false},
-      {region_folder_ + "/visible", "/run/sluice/simgpu/visible", false, false, true},
+      {region_folder_ + "/visible", kVisible, false, false, true},
       {folder_ + "/etc", "/etc", true, true, false},
   };
   for (const Place& place : places) {
-    if ((place.of_share && !options_.shared) || access(place.from.c_str(), F_OK) != 0) {
+    // Only an agent's share lists what is visible; anything else that is missing fails the bind.
+    const bool absent = place.to == kVisible && access(place.from.c_str(), F_OK) != 0;
+    if ((place.of_share && !options_.shared) || absent) {
       continue;
     }
     if (place.to != "/etc") {

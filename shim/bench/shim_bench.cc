@@ -73,6 +73,18 @@ const Row kRows[] = {
     {"first_use_64_ms", "ms", 1e-6, [](ShareBox& box) { return Together(box, 64); }},
 };
 
+// A row without the interposer at work would look splendid: the hooked side must have charged its
+// ledger, and the native side must not have.
+void CheckSides(ShareBox& native, ShareBox& hooked) {
+  One(native, {"pair", "1"});
+  One(hooked, {"pair", "1"});
+  const uint64_t charged = hooked.ledger().devices[0].peak_bytes.load();
+  if (charged == 0 || native.ledger().devices[0].peak_bytes.load() != 0) {
+    fprintf(stderr, "bench_shim: the interposer is not at work in just one of the two places\n");
+    exit(1);
+  }
+}
+
 void Measure(const Row& row, ShareBox& native, ShareBox& hooked) {
   std::vector<double> without;
   std::vector<double> with;
@@ -110,6 +122,7 @@ int main() {
   ShareBox hooked(Options(true));
   // The null driver's card.
   memset(hooked.policy().devices[0].uuid, 0x5a, sizeof(hooked.policy().devices[0].uuid));
+  CheckSides(native, hooked);
   for (const Row& row : kRows) {
     Measure(row, native, hooked);
   }

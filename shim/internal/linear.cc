@@ -61,7 +61,7 @@ CUresult Destroy(Call call, Kind kind, Handle handle) {
 CUresult Initialize(Call call, unsigned flags) {
   const CUresult result = Cuda(call, flags);
   if (result == kSuccess) {
-    InShare();
+    Join();
   }
   return result;
 }

@@ -37,7 +37,8 @@ struct State {
   const region::PolicyPage* policy = nullptr;
   region::LedgerPage* ledger = nullptr;
   int file = -1;
-  int slot = -1;
+  std::atomic<int> slot{-1};  // Taken at the first use of CUDA; NVML alone needs none.
+  bool slots_full_said = false;
   bool fork_watched = false;
   std::atomic<int> card_of_ordinal[kOrdinalsMax] = {};  // Card + 3; 0 is unknown.
   std::atomic<int> ordinal_of_card[region::kDevicesMax] = {};
@@ -75,7 +76,7 @@ void ForgetParent() {
     close(state.file);
   }
   state.file = -1;
-  state.slot = -1;
+  state.slot.store(-1, std::memory_order_relaxed);
   state.attach_lock.Reset();
   state.reclaim_lock.Reset();
   for (int card = 0; card < region::kDevicesMax; ++card) {
@@ -103,17 +104,30 @@ Mode MapLedger() {
   if (!state.fork_watched) {
     state.fork_watched = __register_atfork(nullptr, nullptr, ForgetParent, &__dso_handle) == 0;
   }
-  const auto pid = static_cast<uint32_t>(getpid());
-  state.slot = region::TakeSlot(*state.ledger, state.file, pid, pid);
-  if (state.slot < 0) {
-    Say("all of the share's 1024 process slots are taken; allocations are refused");
-    return Mode::kBroken;
-  }
-  uint64_t name[2] = {};
-  prctl(PR_GET_NAME, name, 0, 0, 0);
-  state.ledger->slots[state.slot].comm[0].store(name[0], std::memory_order_relaxed);
-  state.ledger->slots[state.slot].comm[1].store(name[1], std::memory_order_relaxed);
   return Mode::kAttached;
+}
+
+// Requires: attached. False: every slot is taken.
+bool TakeSlot() {
+  Hold hold(state.attach_lock);
+  if (state.slot.load(std::memory_order_relaxed) >= 0) {
+    return true;
+  }
+  const int kept = errno;
+  const auto pid = static_cast<uint32_t>(getpid());
+  const int slot = region::TakeSlot(*state.ledger, state.file, pid, pid);
+  if (slot >= 0) {
+    uint64_t name[2] = {};
+    prctl(PR_GET_NAME, name, 0, 0, 0);
+    state.ledger->slots[slot].comm[0].store(name[0], std::memory_order_relaxed);
+    state.ledger->slots[slot].comm[1].store(name[1], std::memory_order_relaxed);
+    state.slot.store(slot, std::memory_order_release);
+  } else if (!state.slots_full_said) {
+    state.slots_full_said = true;
+    Say("all of the share's 1024 process slots are taken; allocations are refused");
+  }
+  errno = kept;
+  return slot >= 0;
 }
 
 Mode Attach() {
@@ -145,6 +159,12 @@ Mode CurrentMode() {
   return mode == Mode::kUnknown ? Attach() : mode;
 }
 
+// The own slot, or -1.
+int OwnSlot() {
+  const int slot = state.slot.load(std::memory_order_acquire);
+  return slot >= 0 || !TakeSlot() ? slot : state.slot.load(std::memory_order_relaxed);
+}
+
 Card AskCard(CUdevice ordinal) {
   Uuid uuid = {};
   CUresult result = Cuda(Call::k_cuDeviceGetUuid_v2, &uuid, ordinal);
@@ -163,7 +183,9 @@ bool ReclaimSiblings() {
   bool any = false;
   region::LedgerPage& page = *state.ledger;
   for (int slot = region::NextTaken(page, 0); slot >= 0; slot = region::NextTaken(page, slot + 1)) {
-    any = (slot != state.slot && region::ReclaimIfDead(page, state.file, slot)) || any;
+    any = (slot != state.slot.load(std::memory_order_relaxed) &&
+           region::ReclaimIfDead(page, state.file, slot)) ||
+          any;
   }
   return any;
 }
@@ -172,6 +194,12 @@ bool ReclaimSiblings() {
 
 bool InShare() {
   return CurrentMode() != Mode::kOutside;
+}
+
+void Join() {
+  if (CurrentMode() == Mode::kAttached) {
+    OwnSlot();
+  }
 }
 
 const region::PolicyDevice& Policy(Card card) {
@@ -225,8 +253,12 @@ bool TryCharge(Card card, uint64_t bytes) {
   if (card < 0 || CurrentMode() != Mode::kAttached) {
     return false;
   }
+  const int slot = OwnSlot();
+  if (slot < 0) {
+    return false;
+  }
   Hold hold(state.account_lock[card]);
-  return region::Charge({state.ledger, card, state.slot}, bytes, region::Room(Policy(card)));
+  return region::Charge({state.ledger, card, slot}, bytes, region::Room(Policy(card)));
 }
 
 CUresult Charge(Card card, uint64_t bytes) {
@@ -251,22 +283,26 @@ CUresult Charge(Card card, uint64_t bytes) {
 }
 
 void ChargeAnyway(Card card, uint64_t bytes) {
-  if (card >= 0 && CurrentMode() == Mode::kAttached) {
+  if (card >= 0 && CurrentMode() == Mode::kAttached && OwnSlot() >= 0) {
     Hold hold(state.account_lock[card]);
-    region::Charge({state.ledger, card, state.slot}, bytes, region::kBytesMax);
+    region::Charge({state.ledger, card, OwnSlot()}, bytes, region::kBytesMax);
   }
 }
 
 void Return(Card card, uint64_t bytes) {
-  if (card >= 0 && CurrentMode() == Mode::kAttached) {
+  if (card >= 0 && CurrentMode() == Mode::kAttached && OwnSlot() >= 0) {
     Hold hold(state.account_lock[card]);
-    region::Return({state.ledger, card, state.slot}, bytes);
+    region::Return({state.ledger, card, OwnSlot()}, bytes);
   }
 }
 
 CUresult ChargeContext(Card card) {
   if (card < 0 || CurrentMode() != Mode::kAttached) {
     return card == kForeign ? kOutOfMemory : kSuccess;
+  }
+  const int slot = OwnSlot();
+  if (slot < 0) {
+    return kOutOfMemory;
   }
   const uint64_t bytes = Policy(card).context_bytes.load(std::memory_order_relaxed);
   state.contexts[card].fetch_add(1, std::memory_order_relaxed);
@@ -275,8 +311,7 @@ CUresult ChargeContext(Card card) {
     state.contexts[card].fetch_sub(1, std::memory_order_relaxed);
     return result;
   }
-  state.ledger->slots[state.slot].devices[card].context_bytes.fetch_add(bytes,
-                                                                        std::memory_order_relaxed);
+  state.ledger->slots[slot].devices[card].context_bytes.fetch_add(bytes, std::memory_order_relaxed);
   return kSuccess;
 }
 
@@ -286,7 +321,7 @@ CUresult ChargeFirstContext(Card card) {
 }
 
 void ReturnContext(Card card) {
-  if (card < 0 || CurrentMode() != Mode::kAttached) {
+  if (card < 0 || CurrentMode() != Mode::kAttached || OwnSlot() < 0) {
     return;
   }
   int count = state.contexts[card].load(std::memory_order_relaxed);
@@ -295,7 +330,7 @@ void ReturnContext(Card card) {
       return;
     }
   } while (!state.contexts[card].compare_exchange_weak(count, count - 1));
-  std::atomic<uint64_t>& charged = state.ledger->slots[state.slot].devices[card].context_bytes;
+  std::atomic<uint64_t>& charged = state.ledger->slots[OwnSlot()].devices[card].context_bytes;
   const uint64_t bytes = charged.load(std::memory_order_relaxed) / static_cast<uint64_t>(count);
   charged.fetch_sub(bytes, std::memory_order_relaxed);
   Return(card, bytes);

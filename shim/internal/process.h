@@ -15,8 +15,10 @@ using Card = int;
 inline constexpr Card kNotShared = -1;  // Nothing to account for: no share, or no context.
 inline constexpr Card kForeign = -2;    // A card that is not in the share: nothing may be held.
 
-// Whether this process runs inside a share; maps the pages and takes a slot at the first call.
+// Whether this process runs inside a share; maps the pages at the first call.
 bool InShare();
+// Takes the process's slot in the share now and not at its first charge.
+void Join();
 
 // The policy's row of a card (≥ 0).
 const region::PolicyDevice& Policy(Card card);
