@@ -33,14 +33,10 @@ function QualityDot({ quality }: { quality: Quality }) {
   return (
     <Popover clickOutsideEvents={closedBy} position="bottom" withArrow>
       <Popover.Target>
-        <Button
-          variant="subtle"
-          color="gray"
-          size="compact-sm"
-          aria-label={`${t('quality.label')}: ${t(`quality.${grade}`)}`}
-        >
+        <Button variant="subtle" color="gray" size="compact-sm">
           <span className="with-icon">
             <i className={`quality-dot ${grade}`} />
+            <span className="visually-hidden">{t(`quality.${grade}`)}</span>
             {quality.roundTripMs !== null && `${quality.roundTripMs} ms`}
           </span>
         </Button>

@@ -110,7 +110,7 @@ export function Meter({ desktop }: { desktop: Desktop }) {
           variant="subtle"
           color="gray"
           size="compact-sm"
-          aria-label={t('meter.label', { used: memoryOf(used, limit) })}
+          title={t('meter.label', { used: memoryOf(used, limit) })}
           data-used={used}
           data-limit={limit}
         >
