@@ -26,7 +26,10 @@ export const theme = createTheme({
       },
     },
     Badge: { defaultProps: { tt: 'none', fw: 500 } },
-    Menu: { defaultProps: { transitionProps: { duration: 100 } } },
+    // The placeholder is no menu item, which screen readers stumble over.
+    Menu: {
+      defaultProps: { transitionProps: { duration: 100 }, withInitialFocusPlaceholder: false },
+    },
     Select: {
       defaultProps: { allowDeselect: false, comboboxProps: { transitionProps: { duration: 0 } } },
     },

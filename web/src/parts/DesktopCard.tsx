@@ -113,7 +113,6 @@ function More({ desktop, onDelete }: { desktop: Desktop; onDelete: () => void })
             </Menu.Item>
           </>
         )}
-        <Menu.Divider />
         <Menu.Item color="red" leftSection={<IconTrash size={16} />} onClick={onDelete}>
           {t('act.delete')}
         </Menu.Item>

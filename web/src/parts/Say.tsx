@@ -9,11 +9,11 @@ import { elapsed } from '../format';
 import { sentence } from '../i18n/sentences';
 import { IconAlertTriangle } from './icons';
 
-// What happened, why, and what can be done, in the reader's language where the code is known.
-// The server's own sentence comes along where it says more.
 // Whose title leaves nothing to add.
 const saidByTitle = new Set(['wrong_credentials', 'unauthenticated', 'locked_out', 'rate_limited']);
 
+// What happened, why, and what can be done, in the reader's language where the code is known.
+// The server's own sentence comes along where it says more.
 export function explain(error: unknown, words: Words): { title: string; detail: string } {
   if (!(error instanceof ApiError)) {
     return { title: words.t('error.client'), detail: error instanceof Error ? error.message : '' };
