@@ -89,6 +89,25 @@ Array* ToArray(CUarray handle) {
   return CurrentProcess()->arrays.contains(array) ? array : nullptr;
 }
 
+void FreeArraysOf(const Context& context) {
+  Process& process = *CurrentProcess();
+  for (auto entry = process.mipmapped.begin(); entry != process.mipmapped.end();) {
+    const MipmappedArray* whole = *entry++;
+    if (whole->context != &context) continue;
+    for (const auto& level : whole->levels) process.arrays.erase(level.get());
+    GiveUp(whole->device, whole->base, whole->charged);
+    process.mipmapped.erase(whole);
+    delete whole;
+  }
+  for (auto entry = process.arrays.begin(); entry != process.arrays.end();) {
+    const Array* array = *entry++;
+    if (array->context != &context || array->part_of != nullptr) continue;
+    GiveUp(array->device, array->base, array->charged);
+    process.arrays.erase(array);
+    delete array;
+  }
+}
+
 SLUICE_SIM_CALL cuArrayCreate_v2(CUarray* array, const CUDA_ARRAY_DESCRIPTOR* shape) {
   if (shape == nullptr) return CUDA_ERROR_INVALID_VALUE;
   return Create(array,

@@ -32,4 +32,7 @@ struct MipmappedArray {
 // Null unless the handle is an array of this process. Needs the mutex.
 Array* ToArray(CUarray handle);
 
+// What the end of a context frees. Needs the mutex.
+void FreeArraysOf(const Context& context);
+
 }  // namespace sluice::simgpu

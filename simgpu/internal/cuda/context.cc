@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simgpu/internal/cuda/context.h"
 
+#include "simgpu/internal/cuda/array.h"
 #include "simgpu/internal/cuda/pool.h"
 #include "simgpu/internal/cuda/stream.h"
 
@@ -33,6 +34,7 @@ void Deactivate(Context& context) {
   Process& process = *CurrentProcess();
   DropStreamsOf(context);
   FreeBlocksOf(context);
+  FreeArraysOf(context);
   UnchargeCard(context.device, process.scene.context.value());
   process.map.AddContexts(process.devices[static_cast<size_t>(context.device)].card, -1);
   context.active = false;
@@ -142,7 +144,7 @@ SLUICE_SIM_CALL cuCtxPushCurrent_v2(CUcontext handle) {
   CUresult ready = Ready();
   if (ready != CUDA_SUCCESS) return ready;
   if (handle == nullptr || !IsContext(handle)) return CUDA_ERROR_INVALID_CONTEXT;
-  return Push(ToContext(handle));
+  return ToContext(handle)->destroyed ? CUDA_ERROR_CONTEXT_IS_DESTROYED : Push(ToContext(handle));
 }
 
 SLUICE_SIM_CALL cuCtxPopCurrent_v2(CUcontext* popped) {

@@ -2,6 +2,7 @@
 #include "simgpu/internal/cuda/process.h"
 
 #include <cstdlib>
+#include <filesystem>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -20,6 +21,16 @@ void MarkForked() {
   g_forked.store(g_process.load() != nullptr);
 }
 
+// Files of exported memory whose exporter had this slot before and was killed.
+void RemoveLeftovers(const std::string& folder, int slot) {
+  std::string ours = "s" + std::to_string(slot) + "-";
+  std::error_code failed;
+  for (const auto& entry : std::filesystem::directory_iterator(folder + "/ipc", failed)) {
+    if (entry.path().filename().string().rfind(ours, 0) != 0) continue;
+    ::unlink(entry.path().c_str());
+  }
+}
+
 CUresult Start() {
   std::string folder = StateFolder();
   auto scene = ReadScene(folder);
@@ -36,6 +47,7 @@ CUresult Start() {
     Complain(map.error().message);
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
+  RemoveLeftovers(folder, map->slot());
   auto* process = new Process(*scene, *map);
   for (int card : cards) {
     const SceneCard& row = process->scene.cards[static_cast<size_t>(card)];
@@ -71,6 +83,8 @@ CUresult ReadyWithContext() {
   if (ready != CUDA_SUCCESS) return ready;
   Context* context = CurrentContext();
   if (context == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+  // A primary context that nobody retains any more is as good as destroyed.
+  if (!context->active) return CUDA_ERROR_CONTEXT_IS_DESTROYED;
   return context->Health();
 }
 
