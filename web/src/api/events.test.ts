@@ -68,6 +68,12 @@ describe('Event', () => {
     expect(all()).toEqual([]);
   });
 
+  test('of deletion outlasts an answer that was on its way', () => {
+    apply(client, 'deleted', { kind: 'desktop', id: 'dsk_1' }, 'usr_1');
+    apply(client, 'desktop', aDesktop({ resource_version: 12, state: 'deleting' }), 'usr_1');
+    expect(mine()).toEqual([]);
+  });
+
   test('renews a card and adds a new one', () => {
     client.setQueryData(keys.gpus, [aGpu()]);
     apply(client, 'gpu', aGpu({ stale: true }), 'usr_1');

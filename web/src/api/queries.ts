@@ -101,9 +101,14 @@ export function useTokens() {
   });
 }
 
+// Ids of deleted desktops, never used again. The answer to a DELETE may be read after the event that
+// says the desktop is gone, and must not bring it back.
+const goneDesktops = new WeakMap<QueryClient, Set<string>>();
+
 // Puts a newer desktop into every list and page that shows it. An older one is dropped: answers
 // and events may cross.
 export function storeDesktop(client: QueryClient, desktop: T.Desktop, me: string | undefined) {
+  if (goneDesktops.get(client)?.has(desktop.id)) return;
   const newer = (old: T.Desktop | undefined) =>
     old && old.resource_version > desktop.resource_version ? old : desktop;
   client.setQueryData<T.Desktop>(keys.desktop(desktop.id), newer);
@@ -118,6 +123,8 @@ export function storeDesktop(client: QueryClient, desktop: T.Desktop, me: string
 }
 
 export function dropDesktop(client: QueryClient, id: string) {
+  const gone = goneDesktops.get(client) ?? new Set();
+  goneDesktops.set(client, gone.add(id));
   for (const owner of ['mine', 'all'] as const) {
     client.setQueryData<T.Desktop[]>(keys.desktops(owner), (items) =>
       items?.filter((d) => d.id !== id),

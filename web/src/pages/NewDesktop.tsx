@@ -167,7 +167,7 @@ function ShareSection(props: {
               min={offers.share_min_bytes}
               max={largest}
               step={offers.share_step_bytes}
-              label={(bytes) => memory(bytes)}
+              label={null}
               thumbProps={{ 'aria-valuetext': memory(wish.memoryBytes) }}
             />
             <div className="line quiet">
