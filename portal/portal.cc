@@ -166,10 +166,11 @@ void PortalOnServer::Ended(const stream::StreamEnd& end) {
   control::AuditNote note{"stream.end",
                           end.grant.desktop.text(),
                           "ok",
-                          fmt::format("{}, {} s, {} to the browser, {}",
+                          fmt::format("{}, {} s, {} to the browser{}{}",
                                       end.grant.mode == stream::Mode::kControl ? "control" : "view",
                                       seconds.count(),
                                       ToText(Bytes(static_cast<int64_t>(end.bytes_to_browser))),
+                                      end.reason.empty() ? "" : ", ",
                                       end.reason)};
   const control::Actor actor{end.grant.user_name, "stream", ""};
   net::Server* server = server_;

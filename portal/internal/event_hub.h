@@ -15,24 +15,11 @@
 #include "base/guarded.h"
 #include "net/http.h"
 #include "portal/internal/app.h"
+#include "portal/internal/event_text.h"
 #include "portal/internal/gateway.h"
 #include "portal/internal/view.h"
 
 namespace sluice::portal {
-
-// Bits of what a stream of events carries.
-enum Topic : unsigned {
-  kTopicDesktops = 1,
-  kTopicGpus = 2,
-  kTopicQueue = 4,
-  kTopicUsers = 8,
-  kTopicAudit = 16,
-};
-
-// "desktops,gpus" → bits; empty is all. nullopt for an unknown word.
-std::optional<unsigned> ParseTopics(std::string_view words);
-// The topics that this caller may see.
-unsigned TopicsFor(const Caller& caller);
 
 // Turns the store's changes into server-sent events. One thread watches; each event is written to
 // text once for everybody who may see the same of it. It also does what must follow a change at
