@@ -218,6 +218,7 @@ TEST(WebSocket, TellsOfAPeerThatWasGoneBeforeItStarted) {
   ServerOptions options;
   options.io_threads = 1;
   Guarded<std::shared_ptr<Responder>> waiting;
+  Guarded<bool> closed;
   Listen listen;
   listen.address = "127.0.0.1";
   const auto server =
@@ -239,7 +240,6 @@ TEST(WebSocket, TellsOfAPeerThatWasGoneBeforeItStarted) {
   const auto responder = waiting.With([](auto& value) { return std::exchange(value, nullptr); });
   const auto late = responder->AcceptWebSocket({});
   ASSERT_TRUE(late);
-  Guarded<bool> closed;
   late->OnClose([&](CloseCode) { closed.Change([](bool& value) { value = true; }); });
   late->Start();
   EXPECT_TRUE(closed.WaitFor(kSoon, [](bool value) { return value; }));

@@ -51,37 +51,40 @@ class PlainTransport final : public Transport {
 
 class TlsTransport final : public Transport {
  public:
+  using Stream = asio::ssl::stream<Socket>;
+
   TlsTransport(Socket socket, std::shared_ptr<asio::ssl::context> context)
-      : context_(std::move(context)), stream_(std::move(socket), *context_) {}
+      : context_(std::move(context)),
+        stream_(std::make_shared<Stream>(std::move(socket), *context_)) {}
 
   void Handshake(Done done) override {
-    stream_.async_handshake(asio::ssl::stream_base::server,
-                            [done = std::move(done)](error_code error) { done(error, 0); });
+    stream_->async_handshake(asio::ssl::stream_base::server,
+                             [done = std::move(done)](error_code error) { done(error, 0); });
   }
 
   void ReadSome(std::span<char> into, Done done) override {
-    stream_.async_read_some(asio::buffer(into.data(), into.size()), std::move(done));
+    stream_->async_read_some(asio::buffer(into.data(), into.size()), std::move(done));
   }
 
   void WriteSome(std::span<const std::string_view> pieces, Done done) override {
     // One TLS record per call whatever is handed in, so only the first piece is offered.
-    stream_.async_write_some(asio::buffer(pieces[0].data(), pieces[0].size()), std::move(done));
+    stream_->async_write_some(asio::buffer(pieces[0].data(), pieces[0].size()), std::move(done));
   }
 
   void ShutdownSend() override {
-    // Sends close_notify; whether the peer answers does not matter.
-    SSL_set_quiet_shutdown(stream_.native_handle(), 0);
-    stream_.async_shutdown([](error_code) {});
+    // Sends close_notify; whether the peer answers does not matter. Nobody else waits for this
+    // operation, so it keeps what it works on alive itself.
+    stream_->async_shutdown([stream = stream_](error_code) {});
   }
 
   void Close() override {
     error_code ignored;
-    stream_.next_layer().close(ignored);
+    stream_->next_layer().close(ignored);
   }
 
  private:
   std::shared_ptr<asio::ssl::context> context_;
-  asio::ssl::stream<Socket> stream_;
+  const std::shared_ptr<Stream> stream_;
 };
 
 }  // namespace

@@ -43,7 +43,7 @@ Channel::Events WebSocketSession::MakeEvents() {
       return self->Finish(self->close_code_);
     }
     if (self->broken_) return self->channel_->ShutdownSend();
-    if (self->on_drained_ && self->state_ == State::kOpen) {
+    if (self->started_ && self->on_drained_ && self->state_ == State::kOpen) {
       self->calling_ = true;
       self->on_drained_();
       self->calling_ = false;
@@ -201,7 +201,8 @@ void WebSocketSession::Finish(CloseCode code) {
   state_ = State::kClosed;
   accepts_ = false;
   channel_->Close();
-  if (on_close_) {
+  // Until Start() the callbacks are still the owner's to set, maybe on another thread.
+  if (started_ && on_close_) {
     const bool outer = std::exchange(calling_, true);
     on_close_(code);
     calling_ = outer;
@@ -210,7 +211,7 @@ void WebSocketSession::Finish(CloseCode code) {
 }
 
 void WebSocketSession::Release() {
-  if (calling_ || state_ != State::kClosed) return;
+  if (calling_ || !started_ || state_ != State::kClosed) return;
   // The callbacks usually hold whoever holds this object.
   on_message_ = nullptr;
   on_close_ = nullptr;
