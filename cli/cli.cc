@@ -20,6 +20,13 @@ int Report(const Failure& failure, bool json) {
   return failure.exit_code;
 }
 
+// Whether what is missing is a verb: then the verbs there are say more than an error.
+bool LacksVerb(const CLI::App& app) {
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+  return !at->get_subcommands([](const CLI::App*) { return true; }).empty();
+}
+
 }  // namespace
 
 int Main(int argc, char** argv) {
@@ -33,6 +40,10 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (const std::string wrong = WrongVerb(app, argc, argv); !wrong.empty()) {
       Err("sluice: " + wrong + "\n");
+      return kUsage;
+    }
+    if (error.get_name() == "RequiredError" && LacksVerb(app)) {
+      Err(HelpOfNamed(app, argc, argv));
       return kUsage;
     }
     const int code = app.exit(error);

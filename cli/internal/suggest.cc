@@ -70,4 +70,21 @@ std::string WrongVerb(const CLI::App& app, int argc, const char* const* argv) {
   return {};
 }
 
+std::string HelpOfNamed(const CLI::App& app, int argc, const char* const* argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--") break;
+    if (word.starts_with("-")) {
+      if (TakesValue(app, word)) ++i;
+      continue;
+    }
+    const auto verbs = at->get_subcommands([](const CLI::App*) { return true; });
+    const auto named = std::ranges::find(verbs, word, &CLI::App::get_name);
+    if (named == verbs.end()) break;
+    at = *named;
+  }
+  return at->help();
+}
+
 }  // namespace sluice::cli

@@ -15,4 +15,7 @@ int EditDistance(std::string_view a, std::string_view b);
 // probably meant; empty when the words are in order.
 std::string WrongVerb(const CLI::App& app, int argc, const char* const* argv);
 
+// The help of the last verb or group that is named.
+std::string HelpOfNamed(const CLI::App& app, int argc, const char* const* argv);
+
 }  // namespace sluice::cli

@@ -243,7 +243,10 @@ int Controller::StepDesktop(const DesktopId& id) {
     if (!writes || !Commit(*writes, "desktop " + id.text())) return 1;
     ++steps;
     if (step.row) NoteMove(row.value, *step.row);
-    if (step.erase) Note("desktop.deleted", id.text(), row.value.name);
+    if (step.erase) {
+      Note("desktop.deleted", id.text(), row.value.name);
+      viewers_.With([&](auto& viewers) { viewers.erase(id); });
+    }
     if (step.launched) times_.With([&](LaunchTimes& times) { times.Add(step.row->stages); });
   }
   if (step.job != Job::kNone && BeginJob(row.value, step.job, track)) ++steps;

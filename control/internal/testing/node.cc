@@ -35,6 +35,7 @@ Result<void> Node::Call(const std::string& name, const std::function<void()>& ef
 }
 
 Result<std::vector<agent::CardState>> Node::NodeAgent::Cards() {
+  std::lock_guard lock(node_.mutex_);
   if (node_.agent_silent) return Fail(Code::kUnavailable, "silent");
   std::vector<agent::CardState> states;
   for (const auto& [id, gpu] : node_.cards) states.push_back({gpu, {}});
@@ -42,6 +43,7 @@ Result<std::vector<agent::CardState>> Node::NodeAgent::Cards() {
 }
 
 Result<agent::PreparedShare> Node::NodeAgent::Prepare(const agent::ShareSpec& spec) {
+  std::lock_guard lock(node_.mutex_);
   const auto done = node_.Call("agent.prepare", [&] { node_.regions[spec.claim] = spec; });
   if (!done) return Fail(done.error());
   agent::PreparedShare share;
@@ -51,10 +53,12 @@ Result<agent::PreparedShare> Node::NodeAgent::Prepare(const agent::ShareSpec& sp
 }
 
 Result<void> Node::NodeAgent::Release(const ClaimId& claim) {
+  std::lock_guard lock(node_.mutex_);
   return node_.Call("agent.release", [&] { node_.regions.erase(claim); });
 }
 
 Result<agent::ShareUsage> Node::NodeAgent::Usage(const ClaimId& claim) {
+  std::lock_guard lock(node_.mutex_);
   if (!node_.regions.contains(claim)) return Fail(Code::kNotFound, "no regions");
   agent::ShareUsage usage;
   agent::DeviceUsage device;
@@ -64,16 +68,19 @@ Result<agent::ShareUsage> Node::NodeAgent::Usage(const ClaimId& claim) {
 }
 
 std::vector<ClaimId> Node::NodeAgent::Prepared() {
+  std::lock_guard lock(node_.mutex_);
   std::vector<ClaimId> claims;
   for (const auto& [id, spec] : node_.regions) claims.push_back(id);
   return claims;
 }
 
 Result<uint32_t> Node::NodeRuntime::TenantUid(const std::string& home_id) {
+  std::lock_guard lock(node_.mutex_);
   return static_cast<uint32_t>(70'000 + std::hash<std::string>()(home_id) % 1'000);
 }
 
 Result<void> Node::NodeRuntime::Prepare(const runtime::LaunchSpec& spec) {
+  std::lock_guard lock(node_.mutex_);
   if (node_.prepare_error) return Fail(*node_.prepare_error);
   return node_.Call("runtime.prepare", [&] {
     ++node_.homes[spec.home_id];
@@ -86,6 +93,7 @@ Result<void> Node::NodeRuntime::Prepare(const runtime::LaunchSpec& spec) {
 }
 
 Result<void> Node::NodeRuntime::Start(const DesktopId& desktop) {
+  std::lock_guard lock(node_.mutex_);
   if (node_.start_error) return Fail(*node_.start_error);
   const auto box = node_.boxes.find(desktop);
   if (box == node_.boxes.end() || box->second.phase == Phase::kAbsent ||
@@ -100,6 +108,7 @@ Result<void> Node::NodeRuntime::Start(const DesktopId& desktop) {
 }
 
 Result<void> Node::NodeRuntime::Stop(const DesktopId& desktop, Duration) {
+  std::lock_guard lock(node_.mutex_);
   if (node_.stop_error) return Fail(*node_.stop_error);
   return node_.Call("runtime.stop", [&] {
     const auto box = node_.boxes.find(desktop);
@@ -112,6 +121,7 @@ Result<void> Node::NodeRuntime::Stop(const DesktopId& desktop, Duration) {
 
 // The display comes up while one looks.
 Result<runtime::Status> Node::NodeRuntime::GetStatus(const DesktopId& desktop) {
+  std::lock_guard lock(node_.mutex_);
   const auto found = node_.boxes.find(desktop);
   if (found == node_.boxes.end()) return runtime::Status{};
   Box& box = found->second;
@@ -128,6 +138,7 @@ Result<runtime::Status> Node::NodeRuntime::GetStatus(const DesktopId& desktop) {
 }
 
 Result<runtime::Attachment> Node::NodeRuntime::Attach(const DesktopId& desktop) {
+  std::lock_guard lock(node_.mutex_);
   const auto box = node_.boxes.find(desktop);
   if (box == node_.boxes.end() || box->second.phase != Phase::kRunning) {
     return Fail(Code::kFailedPrecondition, "no display");
@@ -136,6 +147,7 @@ Result<runtime::Attachment> Node::NodeRuntime::Attach(const DesktopId& desktop) 
 }
 
 Result<void> Node::NodeRuntime::Remove(const DesktopId& desktop, bool keep_home) {
+  std::lock_guard lock(node_.mutex_);
   return node_.Call("runtime.remove", [&] {
     node_.boxes.erase(desktop);
     if (!keep_home) node_.homes.erase(desktop.text());
@@ -143,6 +155,7 @@ Result<void> Node::NodeRuntime::Remove(const DesktopId& desktop, bool keep_home)
 }
 
 std::vector<DesktopId> Node::NodeRuntime::List() {
+  std::lock_guard lock(node_.mutex_);
   std::vector<DesktopId> ids;
   for (const auto& [id, box] : node_.boxes) ids.push_back(id);
   return ids;

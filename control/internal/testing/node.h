@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,7 +12,8 @@
 #include "runtime/runtime.h"
 
 // A machine in memory for control's tests: cards, regions and desktops that know of each other, so
-// that a test can see what must never be (a running desktop without its region). One thread.
+// that a test can see what must never be (a running desktop without its region). Its agent and its
+// runtime are thread-safe; the open members are for a test that has no threads.
 namespace sluice::control::testing {
 
 // What a call does besides its work: nothing, fail without effect, or have its effect and fail.
@@ -82,6 +84,7 @@ class Node {
     Node& node_;
   };
 
+  std::recursive_mutex mutex_;  // Held by every call: they call each other.
   NodeAgent agent_{*this};
   NodeRuntime runtime_{*this};
 };
