@@ -19,8 +19,8 @@ struct Range {
 };
 
 // A signal handler can reach nothing but statics.
-Range ranges[BusGuard::kGuardsMax];
-struct sigaction former;
+Range ranges[BusGuard::kGuardsMax];  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+struct sigaction former;             // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
 
 void Handle(int signal, siginfo_t* info, void* context) {
   const int kept = errno;
