@@ -339,27 +339,26 @@ TEST_F(MemoryRoute, TurnsACapturedAllocationIntoANode) {
 }
 
 TEST_F(MemoryRoute, GivesEverythingBackWithTheContext) {
-  EXPECT_EQ(InChild([] {
-              Program p;
-              CUdeviceptr a = 0;
-              EXPECT_EQ(p.cuda.Call("cuMemAlloc_v2", &a, Mib(100)), CUDA_SUCCESS);
-              EXPECT_EQ(p.cuda.Call("cuMemAlloc_v2", &a, size_t{100}), CUDA_SUCCESS);
-              CUDA_ARRAY_DESCRIPTOR flat{1024, 1024, 0x20, 1};
-              CUarray array = nullptr;
-              EXPECT_EQ(p.cuda.Call("cuArrayCreate_v2", &array, &flat), CUDA_SUCCESS);
-              CUcontext other = nullptr;
-              EXPECT_EQ(p.cuda.Call("cuDevicePrimaryCtxRetain", &other, 0), CUDA_SUCCESS);
-              EXPECT_EQ(p.Used(), 506);
-              EXPECT_EQ(p.cuda.Call("cuCtxSetCurrent", other), CUDA_SUCCESS);
-              EXPECT_EQ(p.cuda.Call("cuCtxDestroy_v2", p.context), CUDA_SUCCESS);
-              EXPECT_EQ(p.Used(), 0);  // The primary context's 400.
-              EXPECT_EQ(p.cuda.Call("cuCtxPushCurrent_v2", p.context),
-                        CUDA_ERROR_CONTEXT_IS_DESTROYED);
-              EXPECT_EQ(p.cuda.Call("cuDevicePrimaryCtxRelease_v2", 0), CUDA_SUCCESS);
-              EXPECT_EQ(p.cuda.Call("cuMemAlloc_v2", &a, size_t{1}),
-                        CUDA_ERROR_CONTEXT_IS_DESTROYED);
-            }),
-            0);
+  EXPECT_EQ(
+      InChild([] {
+        Program p;
+        CUdeviceptr a = 0;
+        EXPECT_EQ(p.cuda.Call("cuMemAlloc_v2", &a, Mib(100)), CUDA_SUCCESS);
+        EXPECT_EQ(p.cuda.Call("cuMemAlloc_v2", &a, size_t{100}), CUDA_SUCCESS);
+        CUDA_ARRAY_DESCRIPTOR flat{1024, 1024, 0x20, 1};
+        CUarray array = nullptr;
+        EXPECT_EQ(p.cuda.Call("cuArrayCreate_v2", &array, &flat), CUDA_SUCCESS);
+        CUcontext other = nullptr;
+        EXPECT_EQ(p.cuda.Call("cuDevicePrimaryCtxRetain", &other, 0), CUDA_SUCCESS);
+        EXPECT_EQ(p.Used(), 506);
+        EXPECT_EQ(p.cuda.Call("cuCtxSetCurrent", other), CUDA_SUCCESS);
+        EXPECT_EQ(p.cuda.Call("cuCtxDestroy_v2", p.context), CUDA_SUCCESS);
+        EXPECT_EQ(p.Used(), 0);  // The primary context's 400.
+        EXPECT_EQ(p.cuda.Call("cuCtxPushCurrent_v2", p.context), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+        EXPECT_EQ(p.cuda.Call("cuDevicePrimaryCtxRelease_v2", 0), CUDA_SUCCESS);
+        EXPECT_EQ(p.cuda.Call("cuMemAlloc_v2", &a, size_t{1}), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+      }),
+      0);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks the simulated GPU's idea of the vendor's binary interface against the vendor's headers.
 
-abi.py SOURCE_FOLDER COMPILER: layouts and values by compiling abi.cc; each row of the call table by
+abi.py SOURCE_FOLDER COMPILER: layouts and values by compiling simgpu/tests/abi.cc; each row of the call table by
 looking its name and version up in cudaTypedefs.h.
 """
 import glob
@@ -17,9 +17,8 @@ headers = sorted({os.path.dirname(p) for p in glob.glob(site + "/nvidia/**/cuda.
                  {os.path.dirname(p) for p in glob.glob(site + "/nvidia/**/nvml.h", recursive=True)})
 assert headers, "the vendor's headers are not installed"
 flags = [f"-isystem{folder}" for folder in headers]
-here = os.path.dirname(os.path.abspath(__file__))
 subprocess.run(
-    [compiler, "-std=c++20", "-fsyntax-only", f"-I{source}", *flags, here + "/abi.cc"], check=True
+    [compiler, "-std=c++20", "-fsyntax-only", f"-I{source}", *flags, source + "/simgpu/tests/abi.cc"], check=True
 )
 
 typedefs = ""

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compiled by abi.py with the vendor's headers beside: a layout or a value of ours that differs
-// from the vendor's does not compile.
+// Compiled by tests/clients/abi.py with the vendor's headers beside: a layout or a value of ours
+// that differs from the vendor's does not compile.
 #include <cstddef>
 #include <cstdint>
 
