@@ -39,6 +39,10 @@ void BuildParser(CLI::App& app, ApiOptions& options, bool& json, Action& chosen)
       "GPU desktops and shares. The verbs act on the instance of this machine; --server "
       "and --token choose another.");
   app.set_help_all_flag("--help-all", "Help on every verb");
+  app.footer(
+      "Exit codes: 0 done, 1 failed, 2 wrong words, 3 not found, 4 refused, 5 no instance "
+      "answers, 6 not signed in, 7 waited in vain; run: the command's own, 125 when it could "
+      "not be started.");
   app.fallthrough();
   app.add_option("--state", options.state, "State folder of the instance; its socket is used")
       ->envname("SLUICE_STATE");

@@ -72,6 +72,7 @@ std::string WrongVerb(const CLI::App& app, int argc, const char* const* argv) {
 
 std::string HelpOfNamed(const CLI::App& app, int argc, const char* const* argv) {
   const CLI::App* at = &app;
+  std::string before;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--") break;
@@ -82,9 +83,10 @@ std::string HelpOfNamed(const CLI::App& app, int argc, const char* const* argv) 
     const auto verbs = at->get_subcommands([](const CLI::App*) { return true; });
     const auto named = std::ranges::find(verbs, word, &CLI::App::get_name);
     if (named == verbs.end()) break;
+    before += (before.empty() ? "" : " ") + at->get_name();
     at = *named;
   }
-  return at->help();
+  return at->help(before);
 }
 
 }  // namespace sluice::cli
