@@ -49,7 +49,7 @@ def each_once(files, kind, command):
 
     def one(file):
         argv = command(file)
-        stamp = CACHE / f"{kind}-{fingerprint(file, *map(str, argv))}"
+        stamp = CACHE / f"{kind}-{fingerprint(file, *(str(a).replace(str(ROOT), '') for a in argv))}"
         if stamp.exists():
             return None
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)

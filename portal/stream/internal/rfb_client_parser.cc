@@ -106,6 +106,7 @@ Result<void> RfbClientParser::OnEncodingList() {
   for (size_t at = 4; at < head().size(); at += 4) {
     const Encoding* row = FindEncoding(S32(at));
     if (row == nullptr || (!controls() && !row->in_view_mode)) continue;
+    if (S32(at) == encoding::kExtendedDesktopSize) may_resize_ = true;
     kept.append(head(), at, 4);
   }
   std::string message("\x02\x00", 2);
@@ -189,8 +190,10 @@ Result<void> RfbClientParser::OnDesktopSize() {
   return More(screens * 16, &RfbClientParser::OnScreens);
 }
 
+// Xtigervnc 1.12 crashes on the size of a viewer that has not announced the encoding that answers
+// it.
 Result<void> RfbClientParser::OnScreens() {
-  return controls() ? OnPassOn() : NextMessage();
+  return controls() && may_resize_ ? OnPassOn() : NextMessage();
 }
 
 // Shutting the machine down is not the viewer's to ask.

@@ -72,7 +72,8 @@ class RfbClientParser : public Framer<RfbClientParser> {
   const Clock& clock_;
   const ClientLimits limits_;
   std::optional<PixelFormat> pixel_format_;
-  bool requested_ = false;  // Updates may be under way: the pixel format stays as it is.
+  bool may_resize_ = false;  // The viewer announced the encoding that answers a new size.
+  bool requested_ = false;   // Updates may be under way: the pixel format stays as it is.
   bool clipboard_notice_ = false;
   TimePoint last_input_at_{};
   uint8_t buttons_ = 0;

@@ -47,6 +47,9 @@ std::string Pointer(int buttons, uint16_t x, uint16_t y) {
   return B({5, buttons}) + U16(x) + U16(y);
 }
 
+const std::string kAnnounceSizes =
+    B({2, 0}) + U16(1) + U32(static_cast<uint32_t>(encoding::kExtendedDesktopSize));
+
 TEST(RfbClientParser, PassesWhatAControllerMaySend) {
   const std::string messages[] = {
       B({0, 0, 0, 0}) + kPixelFormat32,
@@ -57,7 +60,7 @@ TEST(RfbClientParser, PassesWhatAControllerMaySend) {
       B({6, 0, 0, 0}) + U32(static_cast<uint32_t>(-8)) + U32(0x08000000) + "zlib",
       B({150, 1}) + U16(0) + U16(0) + U16(640) + U16(480),
       B({248, 0, 0, 0}) + U32(1) + B({3}) + "abc",
-      B({251, 0}) + U16(800) + U16(600) + B({1, 0}) + std::string(16, 's'),
+      kAnnounceSizes + B({251, 0}) + U16(800) + U16(600) + B({1, 0}) + std::string(16, 's'),
       B({255, 0}) + U16(1) + U32(0x61) + U32(30),
   };
   for (const std::string& message : messages) {
@@ -65,6 +68,13 @@ TEST(RfbClientParser, PassesWhatAControllerMaySend) {
     EXPECT_EQ(outcome.error, "");
     EXPECT_EQ(outcome.out, message + Key(false, 'x'));
   }
+}
+
+TEST(RfbClientParser, DropsASizeWhoseAnswerWasNotAnnounced) {
+  const std::string size = B({251, 0}) + U16(800) + U16(600) + B({1, 0}) + std::string(16, 's');
+  const Outcome outcome = Feed(Mode::kControl, size + Key(true, 'x') + kAnnounceSizes + size);
+  EXPECT_EQ(outcome.error, "");
+  EXPECT_EQ(outcome.out, Key(true, 'x') + kAnnounceSizes + size);
 }
 
 TEST(RfbClientParser, DropsEveryInfluenceOfAViewer) {

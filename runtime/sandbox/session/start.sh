@@ -10,7 +10,7 @@ export GTK2_RC_FILES=$session/gtk-2.0.rc
 mkfifo /tmp/.display-ready
 Xtigervnc :1 -rfbunixpath /run/sluice/display/rfb.sock -rfbunixmode 0600 -rfbport -1 \
   -SecurityTypes None -AlwaysShared -geometry "$SLUICE_SIZE" -depth 24 -dpi 96 -noreset -br \
-  -nolisten tcp -ac -desktop "$(cat $session/title)" -displayfd 4 \
+  -nolisten tcp -ac -MaxCutText 1048576 -desktop "$(cat $session/title)" -displayfd 4 \
   4>/tmp/.display-ready 3<&- &
 display=$!
 read -r number </tmp/.display-ready
@@ -29,15 +29,13 @@ fi
 } 3<&- &
 looks=$!
 dbus-daemon --session --address="$DBUS_SESSION_BUS_ADDRESS" --nofork --nopidfile --nosyslog 3<&- &
-openbox --config-file $session/openbox.xml 3<&- &
 tint2 -c $session/tint2rc 3<&- &
 panel=$!
 vncconfig -nowin 3<&- &
-# A program reads its colours and fonts once, when it starts.
+# A program reads its colours and fonts once, when it starts; and a window that is there before its
+# manager gets no keyboard.
 wait "$looks"
-while read -r command; do
-  sh -c "$command" 3<&- &
-done <$session/autostart
+openbox --config-file $session/openbox.xml --startup "sh $session/programs.sh" 3<&- &
 
 # Everything is asked to end but this shell and the display, so that programs can still save; the
 # display follows when they are gone. The supervisor kills what takes too long.
