@@ -65,6 +65,18 @@ free_bytes() {
 }
 nothing_listed() { [ "$(s desktop list --json)" = "[]" ]; }
 
+# Removes the volatile folder of a state folder; its name is a hash of the path, see instance/.
+forget() {
+  local name
+  name=sluice-$(python3 -c "
+import sys
+h = 2166136261
+for c in sys.argv[1].encode():
+    h = (h ^ c) * 16777619 & 0xFFFFFFFF
+print('%08x' % h)" "$1")
+  rm -rf "/run/$name" "${XDG_RUNTIME_DIR:-/tmp}/$name" "/tmp/$name-$(id -u)" 2>/dev/null
+}
+
 # Ends what the test started and removes what it made, also when it failed.
 finish() {
   trap - EXIT
@@ -80,6 +92,7 @@ finish() {
     within 30 nothing_listed || cat "$work/up.log"
     stop_up
   fi
+  for folder in "$work"/*/; do forget "${folder%/}"; done
   rm -rf "$work"
   [ "$failed" = 0 ] && say "all well" || say "$failed expectations failed"
   exit "$((failed > 0))"
