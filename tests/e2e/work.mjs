@@ -118,6 +118,7 @@ await scenario('work', { simulate: '1x24GiB' }, async ({ server, newPerson, step
         return now.width === size.width && now.height === size.height;
       });
       const { output } = await screen.run('xrandr | grep -o "current [0-9]* x [0-9]*"');
+      await screen.showsPanel();
       same(output, `current ${size.width} x ${size.height}\n`, 'size inside');
     }
   });

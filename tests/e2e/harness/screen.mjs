@@ -8,6 +8,7 @@ const inTerminal = { x: 300, y: 400 };
 // Somewhere else in it: for those who only look, the pointer is part of the picture.
 const besidePointer = { x: 520, y: 480 };
 const terminalColour = [0x10, 0x14, 0x16];
+const panelColour = [0x17, 0x1c, 0x1f];
 
 // A name is used once: a home outlives its screens.
 let commands = 0;
@@ -48,6 +49,15 @@ export class Screen {
       },
       [x, y],
     );
+  }
+
+  // The panel lies along the lower edge, whatever the size became.
+  async showsPanel() {
+    await until('the panel on the desktop', async () => {
+      const { width, height } = await this.size();
+      const seen = await this.pixel(Math.floor(width / 2), height - 6);
+      return seen?.every((value, i) => Math.abs(value - panelColour[i]) <= 4);
+    });
   }
 
   async showsTerminal() {
