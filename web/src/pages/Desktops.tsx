@@ -2,7 +2,7 @@
 // My desktops: the home page.
 import { Button, Stack, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { Link, useNavigate } from 'react-router';
+import { Link } from 'react-router';
 import { newKey } from '../api/client';
 import {
   desktopActions,
@@ -18,6 +18,7 @@ import { memory } from '../format';
 import { useWords } from '../i18n';
 import { DesktopCard } from '../parts/DesktopCard';
 import { IconPlus } from '../parts/icons';
+import { useToLaunch } from '../parts/launch';
 import { ErrorLine, PageHead, useSayError, Waiting } from '../parts/Say';
 import { MissingPrograms, templateWords } from '../parts/Templates';
 import { freeName } from './names';
@@ -30,7 +31,7 @@ function Preset({ template, taken }: { template: Template; taken: string[] }) {
   const { t } = words;
   const client = useQueryClient();
   const me = useMe();
-  const navigate = useNavigate();
+  const launch = useToLaunch();
   const sayError = useSayError();
   const offers = useOffers(template.default_memory_bytes, template.available);
   const create = useMutation({
@@ -47,7 +48,7 @@ function Preset({ template, taken }: { template: Template; taken: string[] }) {
       ),
     onSuccess: (desktop) => {
       storeDesktop(client, desktop, me?.user.id);
-      void navigate(`/desktops/${desktop.id}`);
+      launch(desktop.id, null);
     },
     onError: sayError,
   });

@@ -4,7 +4,7 @@
 import { Button, CopyButton, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useRef, useState } from 'react';
-import { Link, useNavigate, useParams } from 'react-router';
+import { Link, useLocation, useNavigate, useParams } from 'react-router';
 import { ApiError, call, callRaw } from '../api/client';
 import { useDesktop, useGpus, useMe } from '../api/queries';
 import type { Desktop, Page, Process } from '../api/types';
@@ -12,17 +12,20 @@ import { fullTime, lengthOfTime, memory } from '../format';
 import { useWords } from '../i18n';
 import { isLive, QueueLine, ReasonLine, StateWord, StopsLine } from '../parts/desktop';
 import { DesktopShare, MainButton } from '../parts/DesktopCard';
+import type { LaunchState } from '../parts/launch';
 import { ErrorLine, PageHead, Waiting } from '../parts/Say';
 import { Stages } from '../parts/Stages';
 
-// True once the desktop is live and was seen on its way there on this page.
+// Opens a desktop that becomes live: seen on its way there on this page, or faster than the page.
 function useOpensItself(desktop: Desktop | undefined): void {
   const navigate = useNavigate();
   const { t } = useWords();
   const wasAway = useRef(false);
   // So that it is at hand when the desktop is ready.
   useEffect(() => void import('../viewer/Viewer').catch(() => {}), []);
+  const asked = useLocation().state as LaunchState | null;
   const live = desktop !== undefined && isLive(desktop);
+  const isNew = asked !== null && desktop?.ready_at !== asked.readyBefore;
   const id = desktop?.id;
   useEffect(() => {
     if (id === undefined) return;
@@ -30,7 +33,7 @@ function useOpensItself(desktop: Desktop | undefined): void {
       wasAway.current = true;
       return;
     }
-    if (!wasAway.current) return;
+    if (!wasAway.current && !isNew) return;
     const open = () => void navigate(`/desktops/${id}/view`, { replace: true });
     if (!document.hidden) {
       open();
@@ -40,7 +43,7 @@ function useOpensItself(desktop: Desktop | undefined): void {
     document.title = `✓ ${t('launch.ready')} · Sluice`;
     document.addEventListener('visibilitychange', open, { once: true });
     return () => document.removeEventListener('visibilitychange', open);
-  }, [id, live, navigate, t]);
+  }, [id, live, isNew, navigate, t]);
 }
 
 // How far the portal's clock is ahead of this one; stage times are the portal's.

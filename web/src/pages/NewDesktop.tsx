@@ -13,7 +13,7 @@ import {
 import { useDebouncedValue } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
-import { useNavigate, useSearchParams } from 'react-router';
+import { useSearchParams } from 'react-router';
 import { ApiError, newKey } from '../api/client';
 import {
   desktopActions,
@@ -30,6 +30,7 @@ import { useWords } from '../i18n';
 import { sentence } from '../i18n/sentences';
 import { modelWords } from '../parts/desktop';
 import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
+import { useToLaunch } from '../parts/launch';
 import { ErrorLine, explain, fieldSaid, PageHead, Waiting } from '../parts/Say';
 import { CardBar, ShareBar } from '../parts/ShareBar';
 import { TemplatePicker, templateWords } from '../parts/Templates';
@@ -333,7 +334,7 @@ function toBody(wish: Wish, name: string): DesktopCreate {
 function useCreate() {
   const client = useQueryClient();
   const me = useMe();
-  const navigate = useNavigate();
+  const launch = useToLaunch();
   // One key per filled-in form: a second click on a slow network makes no second desktop.
   const [attempt, setAttempt] = useState({ body: '', key: newKey() });
   return useMutation({
@@ -345,7 +346,7 @@ function useCreate() {
     },
     onSuccess: (desktop) => {
       storeDesktop(client, desktop, me?.user.id);
-      void navigate(`/desktops/${desktop.id}`);
+      launch(desktop.id, null);
     },
     // The refusal is not to be replayed.
     onError: () => setAttempt({ body: '', key: newKey() }),

@@ -60,13 +60,13 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-function show(page: ReactNode, at = '/') {
+function show(page: ReactNode, at = '/', state: unknown = null) {
   const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
   render(
     <MantineProvider theme={theme} withCssVariables={false} env="test">
       <WordsProvider>
         <QueryClientProvider client={client}>
-          <MemoryRouter initialEntries={[at]}>{page}</MemoryRouter>
+          <MemoryRouter initialEntries={[{ pathname: at, state }]}>{page}</MemoryRouter>
         </QueryClientProvider>
       </WordsProvider>
     </MantineProvider>,
@@ -199,6 +199,20 @@ describe('Launch page', () => {
     await screen.findByText('Starting the display.');
     client.setQueryData(['desktop', 'dsk_1'], aDesktop({ resource_version: 11 }));
     await screen.findByText('the viewer');
+  });
+
+  test('opens a desktop that was asked for and is ready before the page', async () => {
+    answers['GET /v1/desktops/dsk_1'] = { body: aDesktop() };
+    show(pages, '/desktops/dsk_1', { readyBefore: null });
+    await screen.findByText('the viewer');
+  });
+
+  test('waits for the new start of a desktop that is still the old one', async () => {
+    const old = aDesktop();
+    answers['GET /v1/desktops/dsk_1'] = { body: old };
+    show(pages, '/desktops/dsk_1', { readyBefore: old.ready_at });
+    await screen.findByText('Ready');
+    expect(screen.queryByText('the viewer')).toBeNull();
   });
 
   test('does not open a desktop that was ready before', async () => {

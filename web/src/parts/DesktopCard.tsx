@@ -2,7 +2,7 @@
 import { ActionIcon, Badge, Button, Menu, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useState } from 'react';
-import { Link, useNavigate } from 'react-router';
+import { Link } from 'react-router';
 import { desktopActions, useDesktopAction } from '../api/queries';
 import type { Desktop, Gpu } from '../api/types';
 import { memory, memoryOf } from '../format';
@@ -10,17 +10,18 @@ import { useWords } from '../i18n';
 import { DeleteDesktop } from './DeleteDesktop';
 import { looks, modelWords, QueueLine, ReasonLine, StateWord, StopsLine } from './desktop';
 import { IconDots, IconList, IconPlayerStop, IconRefresh, IconTrash } from './icons';
+import { useToLaunch } from './launch';
 import { useSayError } from './Say';
 import { CardBar, ShareBar } from './ShareBar';
 
 // Starting leads to the launch page; so does Retry.
 function useActs(desktop: Desktop) {
   const { t } = useWords();
-  const navigate = useNavigate();
+  const launch = useToLaunch();
   const sayError = useSayError();
   const patch = useDesktopAction(desktopActions.patch);
   const restart = useDesktopAction(desktopActions.restart);
-  const toLaunch = () => void navigate(`/desktops/${desktop.id}`);
+  const toLaunch = () => launch(desktop.id, desktop.ready_at);
   const start = () =>
     patch.mutate([desktop, { desired_state: 'running' }], {
       onSuccess: toLaunch,
