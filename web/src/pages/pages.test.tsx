@@ -202,13 +202,13 @@ describe('Launch page', () => {
   });
 
   test('opens a desktop that was asked for and is ready before the page', async () => {
-    answers['GET /v1/desktops/dsk_1'] = { body: aDesktop() };
+    answers['GET /v1/desktops/dsk_1'] = { body: aDesktop({ ready_at: '2026-11-22T12:00:02Z' }) };
     show(pages, '/desktops/dsk_1', { readyBefore: null });
     await screen.findByText('the viewer');
   });
 
   test('waits for the new start of a desktop that is still the old one', async () => {
-    const old = aDesktop();
+    const old = aDesktop({ ready_at: '2026-11-22T12:00:02Z' });
     answers['GET /v1/desktops/dsk_1'] = { body: old };
     show(pages, '/desktops/dsk_1', { readyBefore: old.ready_at });
     await screen.findByText('Ready');
