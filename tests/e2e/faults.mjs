@@ -49,7 +49,11 @@ await scenario('faults', { simulate: '1x24GiB' }, async ({ server, newPerson, st
     await isTheSameShell('after-stop');
   });
 
-  await step('the browser is gone, the desktop goes on and is opened again', async () => {
+  await step('the browser is killed, the desktop goes on and is opened again', async () => {
+    const killer = await lina.context.newCDPSession(lina.page);
+    const crashed = lina.page.waitForEvent('crash');
+    killer.send('Page.crash').catch(() => {});
+    await crashed;
     await lina.context.close();
     const again = await newPerson();
     await again.signIn(account);

@@ -7,7 +7,7 @@ const GiB = 1024 ** 3;
 await scenario('share', { simulate: '1x24GiB' }, async ({ server, newPerson, step }) => {
   const lina = await newPerson();
   const { page, t } = lina;
-  const second = await lina.newTab();
+  let second;
 
   // Fills in the form for a PyTorch desktop of 8 GiB and sends it.
   const order = async (name, hours = 0) => {
@@ -57,6 +57,7 @@ await scenario('share', { simulate: '1x24GiB' }, async ({ server, newPerson, ste
   });
 
   await step('the map shows who waits', async () => {
+    second = await lina.newTab();
     await second.goto('/gpus');
     await second
       .getByRole('region', { name: t('queue.title') })
