@@ -24,13 +24,8 @@ class SystemControl final : private Owned, public Controller {
 
 }  // namespace
 
-std::unique_ptr<Control> Control::Create(store::Store& store,
-                                         agent::Agent& agent,
-                                         runtime::Runtime& runtime,
-                                         AuditSink& audit,
-                                         const Clock& clock,
-                                         const Options& options) {
-  return std::make_unique<SystemControl>(Partners{store, agent, runtime, audit, clock}, options);
+std::unique_ptr<Control> Control::Create(const Partners& partners, const Options& options) {
+  return std::make_unique<SystemControl>(partners, options);
 }
 
 }  // namespace sluice::control

@@ -88,15 +88,19 @@ struct Offer {
   bool never = false;
 };
 
+// Whom control works with. All must outlive it.
+struct Partners {
+  store::Store& store;
+  agent::Agent& agent;
+  runtime::Runtime& runtime;
+  AuditSink& audit;
+  const Clock& clock;
+};
+
 // Thread-safe. Owns one logic thread from Start() to destruction.
 class Control {
  public:
-  static std::unique_ptr<Control> Create(store::Store& store,
-                                         agent::Agent& agent,
-                                         runtime::Runtime& runtime,
-                                         AuditSink& audit,
-                                         const Clock& clock,
-                                         const Options& options);
+  static std::unique_ptr<Control> Create(const Partners& partners, const Options& options);
   virtual ~Control() = default;
 
   virtual void Start() = 0;

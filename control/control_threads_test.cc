@@ -27,8 +27,8 @@ class Threads : public ::testing::Test {
  protected:
   Threads() {
     node_.AddCard("GPU-1", 24_GiB);
-    control_ = Control::Create(
-        *store_, node_.agent(), node_.runtime(), audit_, clock_, {.tick = Duration(20)});
+    control_ = Control::Create({*store_, node_.agent(), node_.runtime(), audit_, clock_},
+                               {.tick = Duration(20)});
   }
 
   DesktopId Add(int number) {
@@ -113,8 +113,8 @@ TEST_F(Threads, EndInTheMiddleOfWork) {
   for (int round = 0; round < 20; ++round) {
     control_->Start();
     Add(round);
-    control_ = Control::Create(
-        *store_, node_.agent(), node_.runtime(), audit_, clock_, {.tick = Duration(20)});
+    control_ = Control::Create({*store_, node_.agent(), node_.runtime(), audit_, clock_},
+                               {.tick = Duration(20)});
   }
   control_->Start();
   EXPECT_TRUE(Until([&] { return Is(DesktopId("dsk_0"), DesktopState::kReady); }));

@@ -138,7 +138,7 @@ Result<void> Machine::OpenControl() {
   auto runtime = runtime::OpenSandbox(std::move(options));
   if (!runtime) return Fail(runtime.error());
   runtime_ = std::move(*runtime);
-  control_ = control::Control::Create(*store_, *agent_, *runtime_, *audit_, clock_, {});
+  control_ = control::Control::Create({*store_, *agent_, *runtime_, *audit_, clock_}, {});
   return {};
 }
 

@@ -119,7 +119,7 @@ Result<void> Private::Open(const Layout& layout) {
   auto agent = agent::StartLocalAgent(*cards_.backend, std::move(options));
   if (!agent) return Fail(agent.error());
   agent_ = std::move(*agent);
-  control_ = control::Control::Create(*store_, *agent_, *runtime_, audit_, clock_, {});
+  control_ = control::Control::Create({*store_, *agent_, *runtime_, audit_, clock_}, {});
   return {};
 }
 

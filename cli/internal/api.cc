@@ -162,7 +162,8 @@ Json Api::Delete(const std::string& target, const std::string& version) {
 
 std::string Api::GetText(const std::string& target) {
   net::Response response = Send("GET", target, nullptr, "");
-  return response.shared_body ? *response.shared_body : std::move(response.body);
+  if (response.shared_body) return *response.shared_body;
+  return std::move(response.body);
 }
 
 Json Api::All(const std::string& target) {

@@ -14,6 +14,8 @@
 namespace sluice::cli {
 namespace {
 
+// A signal handler reaches nothing but statics.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 volatile std::sig_atomic_t stop_asked = 0;
 
 void AskToStop(int) {

@@ -28,14 +28,6 @@ struct Surroundings {
   int worker_threads = 4;  // 0: jobs are done by the caller of RunUntilIdle.
 };
 
-struct Partners {
-  store::Store& store;
-  agent::Agent& agent;
-  runtime::Runtime& runtime;
-  AuditSink& audit;
-  const Clock& clock;
-};
-
 // The shell round the pure steps: reads, decides by them, commits, starts jobs. All private state
 // below the line belongs to the logic thread.
 class Controller : public Control {

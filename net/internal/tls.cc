@@ -21,6 +21,7 @@ std::string LastOpenSslError() {
 }
 
 // Picks "http/1.1" from the client's list; without it the handshake goes on with no protocol named.
+// NOLINTNEXTLINE(readability-function-size): OpenSSL fixes the parameters.
 int SelectProtocol(SSL*,
                    const unsigned char** out,
                    unsigned char* out_length,

@@ -91,7 +91,8 @@ class Server {
     }
     std::ifstream log(folder_ + "/up.log");
     std::cerr << log.rdbuf();
-    SLUICE_CHECK(!"sluice up did not become ready");
+    std::cerr << "sluice up did not become ready\n";
+    std::exit(1);
   }
 
  private:
