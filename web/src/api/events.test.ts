@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { QueryClient } from '@tanstack/react-query';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { QueryClient, QueryObserver } from '@tanstack/react-query';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { aDesktop, aGpu } from '../testing';
-import { apply } from './events';
+import { apply, askAgain } from './events';
 import { keys } from './queries';
 import type { Desktop, Gpu } from './types';
 
@@ -31,6 +31,33 @@ describe('Event', () => {
     apply(client, 'desktop', aDesktop({ resource_version: 9, state: 'starting' }), 'usr_1');
     expect(one()?.state).toBe('ready');
   });
+
+  test.each([true, false])(
+    'is not undone by a list that was written before it (read before: %s)',
+    async (readBefore) => {
+      if (!readBefore) client.removeQueries({ queryKey: keys.desktops('mine') });
+      const answers: ((desktops: Desktop[]) => void)[] = [];
+      const observer = new QueryObserver(client, {
+        queryKey: keys.desktops('mine'),
+        queryFn: ({ signal }) =>
+          new Promise<Desktop[]>((resolve, reject) => {
+            answers.push(resolve);
+            signal.addEventListener('abort', () => reject(new Error('aborted')));
+          }),
+      });
+      const unsubscribe = observer.subscribe(() => undefined);
+      await vi.waitFor(() => expect(answers).toHaveLength(1));
+      const stopped = aDesktop({ resource_version: 11, state: 'stopped' });
+      apply(client, 'desktop', stopped, 'usr_1');
+      const asked = askAgain(client, 'desktop');
+      answers[0]?.([aDesktop({ resource_version: 10, state: 'stopping' })]);
+      await vi.waitFor(() => expect(answers).toHaveLength(2));
+      answers[1]?.([stopped]);
+      await asked;
+      expect(mine()[0]?.state).toBe('stopped');
+      unsubscribe();
+    },
+  );
 
   test("adds somebody else's desktop to the list of all only", () => {
     apply(

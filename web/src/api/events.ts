@@ -11,6 +11,22 @@ export type Link = 'connecting' | 'live' | 'lost';
 const retryFirstMs = 1000;
 const retryLongestMs = 15_000;
 
+// Which lists an event outdates while they are under way.
+const outdates: Record<string, readonly string[]> = {
+  desktop: ['desktops', 'desktop'],
+  gpu: ['gpus'],
+  user: ['users'],
+  deleted: ['desktops', 'desktop', 'gpus', 'users'],
+};
+
+// An answer that is under way may have been written before this event and would bring the old state
+// back: it is dropped and asked for again. Exported for its test.
+export async function askAgain(client: QueryClient, kind: string): Promise<void> {
+  const late = (outdates[kind] ?? []).filter((key) => client.isFetching({ queryKey: [key] }) > 0);
+  await Promise.all(late.map((key) => client.cancelQueries({ queryKey: [key] })));
+  await Promise.all(late.map((key) => client.invalidateQueries({ queryKey: [key] })));
+}
+
 // Writes what one event says into the cache. Exported for its test.
 export function apply(client: QueryClient, kind: string, data: unknown, me: string): void {
   switch (kind) {
@@ -117,6 +133,7 @@ export function useEvents(me: string | null, role: T.Role | undefined): Link {
       for (const kind of kinds) {
         source.addEventListener(kind, (event: MessageEvent<string>) => {
           apply(client, kind, JSON.parse(event.data), me);
+          void askAgain(client, kind);
           if (kind === 'desktop' || kind === 'gpu' || kind === 'deleted') touchOffers();
         });
       }
