@@ -4,6 +4,7 @@
 // server, not a GPU.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -105,24 +106,19 @@ class Api {
   explicit Api(const net::Endpoint& endpoint) : client_(*net::Client::Create(endpoint)) {}
 
   json Call(const std::string& method, const std::string& target, const json& body = nullptr) {
-    net::Request request;
-    request.method = method;
-    request.target = target;
-    if (!body.is_null()) {
-      request.body = body.dump();
-      request.headers.Add("Content-Type", "application/json");
+    return Parse(method, target, Send(method, target, body, ""));
+  }
+
+  // With the version of the object as it is now; a version that moved on meanwhile is asked again.
+  void Remove(const std::string& path, const std::string& query) {
+    for (;;) {
+      const net::Response now = Send("GET", path, nullptr, "");
+      const std::string version(now.headers.Get("ETag"));
+      const net::Response answer = Send("DELETE", path + query, nullptr, version);
+      if (answer.status == 412) continue;
+      Parse("DELETE", path, answer);
+      return;
     }
-    if (method == "POST") {
-      request.headers.Add("Idempotency-Key", fmt::format("bench-{}-{}", getpid(), ++calls_));
-    }
-    if (method == "DELETE" || method == "PATCH") request.headers.Add("If-Match", "*");
-    const auto answer = client_->Send(request, milliseconds(30'000));
-    if (!answer || answer->status >= 400) {
-      std::cerr << method << ' ' << target << ": "
-                << (answer ? answer->body : ToString(answer.error())) << '\n';
-      std::exit(1);
-    }
-    return answer->body.empty() ? json() : json::parse(answer->body);
   }
 
   std::string Create(const std::string& name) {
@@ -153,8 +149,43 @@ class Api {
   }
 
  private:
+  net::Response Send(const std::string& method,
+                     const std::string& target,
+                     const json& body,
+                     const std::string& version) {
+    net::Request request;
+    request.method = method;
+    request.target = target;
+    if (!body.is_null()) {
+      request.body = body.dump();
+      request.headers.Add("Content-Type", "application/json");
+    }
+    if (method == "POST") {
+      request.headers.Add("Idempotency-Key", fmt::format("bench-{}-{}", getpid(), calls_.fetch_add(1)));
+    }
+    if (!version.empty()) request.headers.Add("If-Match", version);
+    const auto answer = client_->Send(request, milliseconds(30'000));
+    if (!answer) {
+      std::cerr << method << ' ' << target << ": " << ToString(answer.error()) << '\n';
+      std::exit(1);
+    }
+    return *answer;
+  }
+
+  static json Parse(const std::string& method,
+                    const std::string& target,
+                    const net::Response& answer) {
+    if (answer.status >= 400) {
+      std::cerr << method << ' ' << target << ": " << answer.body << '\n';
+      std::exit(1);
+    }
+    return answer.body.empty() ? json() : json::parse(answer.body);
+  }
+
+  // Of all clients: a key is used once.
+  static inline std::atomic<int> calls_{0};
+
   std::unique_ptr<net::Client> client_;
-  int calls_ = 0;
 };
 
 // Speaks just enough RFB to see a first frame: security None, 32-bit raw pixels.
@@ -271,7 +302,7 @@ double FirstFrame(const net::Endpoint& endpoint, const std::string& name, std::s
 }
 
 void Delete(Api& api, const std::string& id) {
-  api.Call("DELETE", "/v1/desktops/" + id + "?keep_home=false");
+  api.Remove("/v1/desktops/" + id, "?keep_home=false");
   for (;;) {
     const json all = api.Call("GET", "/v1/desktops");
     const bool gone = std::none_of(
