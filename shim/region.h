@@ -30,12 +30,18 @@
 // writes outside the page or loops for ever over any contents, though the numbers may be nonsense.
 // What a tenant forges, the agent finds by asking the driver, and answers through `overhead_bytes`.
 //
+// Compute: the agent's arbiter says in the policy what the share may do on a card now (a grant);
+// the share's processes say in their slots what they have handed to the driver. A process that has
+// something to say at once writes a byte into the share's bell, a FIFO that the agent reads. What a
+// tenant forges here changes only what its own share is given: time is charged by what the arbiter
+// granted, and corrected by the driver's own samples.
+//
 // Links nothing but libc: it is a part of the interposer.
 namespace sluice::region {
 
 inline constexpr uint64_t kPolicyMagic = 0x59434c4f50434c53;  // "SLCPOLCY"
 inline constexpr uint64_t kLedgerMagic = 0x5245474445434c53;  // "SLCEDGER"
-inline constexpr uint32_t kVersion = 1;
+inline constexpr uint32_t kVersion = 2;
 inline constexpr int kDevicesMax = 16;
 inline constexpr int kSlotCount = 1024;
 // The largest total that the word can hold: 2 TiB − 1.
@@ -44,6 +50,7 @@ inline constexpr uint64_t kBytesMax = (uint64_t{1} << 41) - 1;
 // Paths inside a share.
 inline constexpr char kPolicyPath[] = "/run/sluice/policy";
 inline constexpr char kLedgerPath[] = "/run/sluice/ledger";
+inline constexpr char kBellPath[] = "/run/sluice/bell";
 
 // The share was released: every new allocation is refused.
 inline constexpr uint32_t kFlagRevoked = 1;
@@ -69,6 +76,35 @@ static_assert(offsetof(PolicyDevice, memory_limit_bytes) == 64);
 static_assert(offsetof(PolicyDevice, guarantee_millis) == 88);
 static_assert(offsetof(PolicyDevice, flags) == 96);
 
+enum class GrantMode : uint32_t {
+  kOpen = 0,  // No gate: nobody else has a share of this card, and no cap.
+  kRun = 1,   // The card is this share's until `until_ns`.
+  kWait = 2,  // The card is another's, or the share has used up its cap.
+};
+
+// What the share may do on one card now. The agent writes the other fields before `word`, so what
+// goes with an older word is at worst a later end.
+struct ComputeGrant {
+  std::atomic<uint32_t> word;  // Sequence << 2 | GrantMode; a futex, woken at every change.
+  uint32_t padding;
+  std::atomic<uint64_t> until_ns;      // kRun: CLOCK_MONOTONIC at which it ends by itself.
+  std::atomic<uint64_t> in_flight_ns;  // Work handed to the driver and not finished: at most this.
+  uint64_t reserved[5];
+};
+static_assert(sizeof(ComputeGrant) == 64);
+constexpr uint32_t GrantWord(uint32_t sequence, GrantMode mode) {
+  return sequence << 2 | static_cast<uint32_t>(mode);
+}
+constexpr GrantMode ModeOf(uint32_t word) {
+  return (word & 3) == 1 ? GrantMode::kRun : (word & 3) == 0 ? GrantMode::kOpen : GrantMode::kWait;
+}
+constexpr uint32_t SequenceOf(uint32_t word) {
+  return word >> 2;
+}
+
+// After so long without a heartbeat every share paces itself to its own guarantee.
+inline constexpr uint64_t kAgentSilentMs = 1000;
+
 struct PolicyPage {
   uint64_t magic;
   uint32_t version;
@@ -79,11 +115,13 @@ struct PolicyPage {
   char label[128];                     // For people; terminated UTF-8.
   uint32_t reserved[8];
   PolicyDevice devices[kDevicesMax];
-  uint8_t padding[4096 - 256 - kDevicesMax * 128];
+  ComputeGrant grants[kDevicesMax];
+  uint8_t padding[4096 - 256 - kDevicesMax * (128 + 64)];
 };
 static_assert(offsetof(PolicyPage, heartbeat_ms) == 24);
 static_assert(offsetof(PolicyPage, share_id) == 32);
 static_assert(offsetof(PolicyPage, devices) == 256);
+static_assert(offsetof(PolicyPage, grants) == 256 + kDevicesMax * 128);
 static_assert(sizeof(PolicyPage) == 4096);
 
 // One card's account. A cache line of its own.
@@ -91,7 +129,9 @@ struct LedgerDevice {
   std::atomic<uint64_t> word;  // See Pack.
   std::atomic<uint64_t> peak_bytes;
   std::atomic<uint64_t> refused;
-  uint64_t reserved[5];
+  // Self-pacing without an agent: CLOCK_MONOTONIC until which the share's work is paid for.
+  std::atomic<uint64_t> paced_until_ns;
+  uint64_t reserved[4];
 };
 static_assert(sizeof(LedgerDevice) == 64);
 
@@ -99,8 +139,16 @@ struct SlotDevice {
   std::atomic<uint64_t> applied;
   std::atomic<uint64_t> charged[2];
   std::atomic<uint64_t> context_bytes;  // The part of the charge that stands for contexts.
+  // Compute, written by the slot's process alone. Nanoseconds of the card's time, by the meter's
+  // estimate, cumulative.
+  std::atomic<uint64_t> submitted_ns;
+  std::atomic<uint64_t> finished_ns;  // The part of it that is known to be done.
+  std::atomic<uint32_t> waiting;      // Threads that stand at the gate.
+  // The sequence of the last kWait at or after which nothing of this process was on the card.
+  std::atomic<uint32_t> drained;
+  std::atomic<uint64_t> launch_ns;  // Moving mean of one launch.
 };
-static_assert(sizeof(SlotDevice) == 32);
+static_assert(sizeof(SlotDevice) == 64);
 
 struct Slot {
   std::atomic<uint32_t> pid;       // As the tenant sees it; 0: free.
@@ -110,7 +158,7 @@ struct Slot {
   uint64_t reserved[4];
   SlotDevice devices[kDevicesMax];
 };
-static_assert(sizeof(Slot) == 64 + kDevicesMax * 32);
+static_assert(sizeof(Slot) == 64 + kDevicesMax * 64);
 static_assert(offsetof(Slot, devices) == 64);
 
 struct LedgerPage {
