@@ -145,6 +145,9 @@ Result<agent::PreparedShare> Private::Take(const PrivateRequest& request) {
   claim.run_pid_start = control::ProcessStart(getpid()).value_or(0);
   claim.run_command = request.command;
   claim.request.memory = request.memory;
+  claim.request.guarantee = request.guarantee.value_or(ComputeMillis(0));
+  claim.request.guarantee_by_memory = !request.guarantee;
+  claim.request.cap = request.cap;
   claim.request.gpu_model = request.gpu_model;
   claim.reason = "Waiting for a GPU.";
   claim.created_at = clock_.Now();

@@ -18,6 +18,8 @@ struct PrivateOptions {
 
 struct PrivateRequest {
   Bytes memory;
+  std::optional<ComputeMillis> guarantee;  // Nothing: as the memory's part of the card.
+  ComputeMillis cap;                       // 0: none.
   std::string gpu_model;  // Empty: any.
   std::string command;    // For people.
 };

@@ -15,8 +15,11 @@ namespace sluice {
 struct ClaimRequest {
   int count = 1;
   Bytes memory;
-  ComputeMillis guarantee;
+  ComputeMillis guarantee;  // 0: best effort.
   ComputeMillis cap;        // 0: none.
+  // Instead of `guarantee`: as large a part of the card's compute as `memory` is of its memory, as
+  // far as that is free.
+  bool guarantee_by_memory = false;
   bool whole = false;       // The card for oneself.
   std::string vendor;       // Empty: any.
   std::string gpu_model;    // Empty: any. Compared letter for letter.

@@ -30,7 +30,7 @@ Decision DecideOn(std::span<const Card> cards, const ClaimRequest& request) {
   if (!chosen) return internal::SayWait(cards, request);
   Placed placed;
   for (const size_t i : *chosen) {
-    placed.allocations.push_back(internal::AllocationOn(request, *cards[i].gpu));
+    placed.allocations.push_back(internal::AllocationOn(request, cards[i]));
   }
   return placed;
 }

@@ -38,6 +38,22 @@ TEST(Decide, AllocatesWhatWasAsked) {
   EXPECT_EQ(std::get<Placed>(decision).allocations, std::vector{expected});
 }
 
+TEST(Decide, GivesComputeLikeMemoryWhereNoneIsNamed) {
+  ClaimRequest request = Ask(8_GiB);
+  request.guarantee_by_memory = true;
+  const auto guarantee = [&](Gpu card) {
+    return std::get<Placed>(Decide({{std::move(card)}}, request)).allocations[0].guarantee;
+  };
+  EXPECT_EQ(guarantee(Card("a", 24_GiB)), ComputeMillis(333));
+  EXPECT_EQ(guarantee(Card("a", 8_GiB)), ComputeMillis(1000));
+  // Others have named more than their part: what is left, rather than not at all.
+  Gpu full = Card("a", 24_GiB, {8_GiB});
+  full.shares[0].guarantee = ComputeMillis(900);
+  EXPECT_EQ(guarantee(full), ComputeMillis(100));
+  request.cap = ComputeMillis(200);
+  EXPECT_EQ(guarantee(Card("a", 24_GiB)), ComputeMillis(200));
+}
+
 TEST(Decide, PutsSeveralCardsOnOneMachine) {
   const std::vector<Gpu> fleet = {On("n1", Card("a", 24_GiB, {16_GiB})),
                                   On("n2", Card("b", 24_GiB, {12_GiB})),

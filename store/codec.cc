@@ -52,6 +52,7 @@ void Fields(V& v, T& request) {
   v("memory", request.memory);
   v("guarantee", request.guarantee);
   v("cap", request.cap);
+  v("guarantee_by_memory", request.guarantee_by_memory);
   v("whole", request.whole);
   v("vendor", request.vendor);
   v("gpu_model", request.gpu_model);

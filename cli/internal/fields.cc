@@ -2,7 +2,9 @@
 #include "cli/internal/fields.h"
 
 #include <algorithm>
+#include <charconv>
 #include <fmt/core.h>
+#include <string_view>
 #include <utility>
 
 #include "base/units.h"
@@ -26,12 +28,46 @@ const CLI::Validator kTimeSpan(
     },
     "TIME");
 
+const CLI::Validator kPercent(
+    [](std::string& text) {
+      const std::string_view digits(text.data(), text.size() - (text.ends_with('%') ? 1 : 0));
+      int64_t percent = -1;
+      const auto [end, error] =
+          std::from_chars(digits.data(), digits.data() + digits.size(), percent);
+      const bool whole = error == std::errc() && end == digits.data() + digits.size();
+      return whole && percent >= 0 && percent <= 100
+                 ? std::string()
+                 : fmt::format("'{}' is not a percentage of one GPU, 0% to 100%", text);
+    },
+    "PERCENT");
+
 int64_t MemoryBytes(const std::string& text) {
   return ParseBytes(text)->value();
 }
 
 int64_t Seconds(const std::string& text) {
   return ParseDuration(text)->count() / 1'000;
+}
+
+int64_t Percent(const std::string& text) {
+  int64_t percent = 0;
+  std::from_chars(text.data(), text.data() + text.size(), percent);
+  return percent;
+}
+
+void AddComputeOptions(CLI::App& app, std::string& compute, std::string& cap) {
+  app.add_option("--compute",
+                 compute,
+                 "GPU time that is always there when wanted, for example 30%; 0%: what others "
+                 "leave; default: as the memory's part of the card")
+      ->check(kPercent);
+  app.add_option("--cap", cap, "Never more GPU time than this, even if the card is idle")
+      ->check(kPercent);
+}
+
+void AddCompute(Json& request, const std::string& compute, const std::string& cap) {
+  if (!compute.empty()) request["guarantee_percent"] = Percent(compute);
+  if (!cap.empty()) request["cap_percent"] = Percent(cap);
 }
 
 std::string PathOf(const std::string& collection, const Json& object) {

@@ -12,9 +12,15 @@ namespace sluice::cli {
 // Checks an option while it is parsed, so that a wrong one is a usage error.
 extern const CLI::Validator kMemory;    // "6GiB".
 extern const CLI::Validator kTimeSpan;  // "90s", "8h".
+extern const CLI::Validator kPercent;   // "30%", "30".
 
 int64_t MemoryBytes(const std::string& text);  // Requires: passed kMemory.
 int64_t Seconds(const std::string& text);      // Requires: passed kTimeSpan.
+int64_t Percent(const std::string& text);      // Requires: passed kPercent, or empty: 0.
+
+// --compute and --cap, and what they say in a request; an empty one is left out.
+void AddComputeOptions(CLI::App& app, std::string& compute, std::string& cap);
+void AddCompute(Json& request, const std::string& compute, const std::string& cap);
 
 // The desktop with this id or name. Stops with kNotFound and the names there are, or kUsage when a
 // name is not unique.

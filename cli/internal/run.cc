@@ -2,6 +2,7 @@
 #include "cli/internal/run.h"
 
 #include <fmt/core.h>
+#include <optional>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
@@ -80,6 +81,7 @@ int RunInInstance(Api& api, const RunWish& wish) {
             {"pid", getpid()},
             {"no_wait", wish.no_wait}};
   if (!wish.model.empty()) body["model"] = wish.model;
+  AddCompute(body, wish.compute, wish.cap);
   const Json run = UntilPlaced(api, api.Post("/v1/runs", body));
   const std::string path = "/v1/runs/" + Encoded(Text(run, "id"));
   const Json started = api.Post(path + "/start", nullptr);
@@ -97,7 +99,11 @@ int RunPrivately(const RunWish& wish) {
   if (!wish.simulate.empty()) options.simulate = wish.simulate;
   auto machine = instance::PrivateMachine::Create(options);
   if (!machine) Stop(kRunFailed, machine.error().message);
+  std::optional<ComputeMillis> guarantee;
+  if (!wish.compute.empty()) guarantee = ComputeMillis(10 * Percent(wish.compute));
   const auto share = (*machine)->Take({.memory = Bytes(MemoryBytes(wish.memory)),
+                                       .guarantee = guarantee,
+                                       .cap = ComputeMillis(10 * Percent(wish.cap)),
                                        .gpu_model = wish.model,
                                        .command = CommandText(wish.argv)});
   if (!share) Stop(kRunFailed, share.error().message);

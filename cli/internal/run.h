@@ -10,6 +10,8 @@ namespace sluice::cli {
 
 struct RunWish {
   std::string memory;
+  std::string compute;  // "30%"; empty: like the memory.
+  std::string cap;      // Empty: none.
   std::string model;
   std::string simulate;  // A fleet; empty: the instance, or a private agent where none runs.
   bool no_wait = false;

@@ -136,6 +136,8 @@ struct CreateWish {
   std::string name;
   std::string made_from = "compile";
   std::string memory;
+  std::string compute;
+  std::string cap;
   std::string model;
   std::string run_for;
   std::string idle_stop;
@@ -151,6 +153,7 @@ Json CreateBody(const CreateWish& wish, const Json& made_from) {
   body["kind"] = "container";
   body["gpu"]["memory_bytes"] =
       wish.memory.empty() ? Number(made_from, "default_memory_bytes") : MemoryBytes(wish.memory);
+  AddCompute(body["gpu"], wish.compute, wish.cap);
   if (!wish.model.empty()) body["gpu"]["model"] = wish.model;
   if (!wish.run_for.empty()) body["run_for_s"] = Seconds(wish.run_for);
   body["idle"]["stop_after_s"] =
@@ -166,6 +169,7 @@ Action MakeCreate(CLI::App& app) {
   app.add_option("--template", wish->made_from, "See: sluice template list")->capture_default_str();
   app.add_option("--memory", wish->memory, "GPU memory, for example 8GiB; default: the template's")
       ->check(kMemory);
+  AddComputeOptions(app, wish->compute, wish->cap);
   app.add_option("--model", wish->model, "Only on this card model; see: sluice gpu list");
   app.add_option("--run-for", wish->run_for, "Stop this long after it is ready, for example 8h")
       ->check(kTimeSpan);

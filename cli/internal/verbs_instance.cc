@@ -52,6 +52,7 @@ Action MakeRun(CLI::App& app) {
   app.add_option("--memory", wish->memory, "GPU memory of the share, for example 6GiB")
       ->required()
       ->check(kMemory);
+  AddComputeOptions(app, wish->compute, wish->cap);
   app.add_option("--model", wish->model, "Only on this card model");
   app.add_flag("--no-wait", wish->no_wait, "Fail rather than wait in the queue");
   app.add_option("--simulate", wish->simulate, "A simulated GPU of its own, for example 1x24GiB");

@@ -64,6 +64,19 @@ Pool SharedPool(App& app) {
   return Pool{};
 }
 
+void ReadCompute(FieldReader& fields, ClaimRequest& request) {
+  std::optional<int64_t> guarantee;
+  if (!fields.TakeNull("guarantee_percent")) {
+    guarantee = fields.Int("guarantee_percent", {0, 100});
+  }
+  request.guarantee = ComputeMillis(10 * guarantee.value_or(0));
+  request.guarantee_by_memory = !guarantee;
+  request.cap = ComputeMillis(10 * fields.Int("cap_percent", {0, 100}).value_or(0));
+  if (request.cap.value() > 0 && request.cap < request.guarantee) {
+    fields.Reject("cap_percent", "range", "must not be below guarantee_percent");
+  }
+}
+
 OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_view pointer) {
   const Pool pool = SharedPool(app);
   const std::string at(pointer);

@@ -9,6 +9,7 @@
 #include "model/pool.h"
 #include "model/template.h"
 #include "portal/internal/app.h"
+#include "portal/internal/json_body.h"
 
 namespace sluice::portal {
 
@@ -24,6 +25,9 @@ std::vector<HostProgram> MissingPrograms(const Template& value);
 
 // The rules of the pool that desktops are placed in.
 Pool SharedPool(App& app);
+
+// guarantee_percent (null or absent: by memory) and cap_percent of a request for a share.
+void ReadCompute(FieldReader& fields, ClaimRequest& request);
 
 // Whether some card could ever give this share. Fails with kNoSuchGpu, kOverShareLimit (with what
 // could be asked instead) or kInvalidField below the pool's least share.

@@ -47,11 +47,7 @@ void ReadGpuRequest(FieldReader& fields, ClaimRequest& request) {
   gpu->Require({"memory_bytes"});
   request.memory = Bytes(gpu->Int("memory_bytes", {1, kMemoryMax}).value_or(0));
   if (!gpu->TakeNull("model")) request.gpu_model = gpu->Text("model", 200).value_or("");
-  request.guarantee = ComputeMillis(10 * gpu->Int("guarantee_percent", {0, 100}).value_or(0));
-  request.cap = ComputeMillis(10 * gpu->Int("cap_percent", {0, 100}).value_or(0));
-  if (request.cap.value() > 0 && request.cap < request.guarantee) {
-    gpu->Reject("cap_percent", "range", "must not be below guarantee_percent");
-  }
+  ReadCompute(*gpu, request);
   gpu->RejectUnknown();
 }
 

@@ -51,8 +51,7 @@ OrProblem<RunWish> ReadRunWish(const Call& call) {
   ClaimRequest& request = wish.claim.request;
   request.memory = Bytes(fields.Int("memory_bytes", {1, kMemoryMax}).value_or(0));
   if (!fields.TakeNull("model")) request.gpu_model = fields.Text("model", 200).value_or("");
-  request.guarantee = ComputeMillis(10 * fields.Int("guarantee_percent", {0, 100}).value_or(0));
-  request.cap = ComputeMillis(10 * fields.Int("cap_percent", {0, 100}).value_or(0));
+  ReadCompute(fields, request);
   wish.claim.run_command = ShownCommand(fields.Text("command", 1'000).value_or(""));
   wish.claim.run_pid = fields.Int("pid", {1, kPidMax}).value_or(0);
   wish.no_wait = fields.Bool("no_wait").value_or(false);

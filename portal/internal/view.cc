@@ -158,9 +158,13 @@ void View::Write(JsonWriter& json, const store::Versioned<Desktop>& stored) {
   json.Field("template_id", desktop.template_id.text()).Field("kind", ToString(desktop.kind));
   json.Key("gpu").BeginObject().Field("memory_bytes", desktop.request.memory.value());
   json.Key("model").TextOrNull(desktop.request.gpu_model);
-  json.Field("guarantee_percent", Percent(desktop.request.guarantee))
-      .Field("cap_percent", Percent(desktop.request.cap))
-      .EndObject();
+  json.Key("guarantee_percent");
+  if (desktop.request.guarantee_by_memory) {
+    json.Null();
+  } else {
+    json.Int(Percent(desktop.request.guarantee));
+  }
+  json.Field("cap_percent", Percent(desktop.request.cap)).EndObject();
   WriteAllocations(json, claim ? &claim->value : nullptr);
   json.Field("desired_state", ToString(desktop.desired))
       .Field("state", ToString(desktop.state))

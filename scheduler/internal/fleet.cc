@@ -11,7 +11,7 @@ namespace sluice::scheduler::internal {
 namespace {
 
 Bytes Missing(const ClaimRequest& request, const Card& card) {
-  const Bytes need = AllocationOn(request, *card.gpu).memory;
+  const Bytes need = AllocationOn(request, card).memory;
   return std::max(need - MemoryFree(card), Bytes(0));
 }
 
@@ -30,6 +30,14 @@ std::vector<std::vector<size_t>> GroupsByNode(std::span<const Card> cards,
     if (group.size() == static_cast<size_t>(count)) groups.push_back(std::move(group));
   }
   return groups;
+}
+
+// In double: memory × compute passes 64 bits for large cards, and a thousandth is all that counts.
+ComputeMillis ComputeByMemory(Bytes memory, const Gpu& gpu) {
+  if (gpu.memory <= Bytes(0)) return ComputeMillis(0);
+  const double part = static_cast<double>(memory.value()) / static_cast<double>(gpu.memory.value());
+  return ComputeMillis(
+      static_cast<int64_t>(std::min(part, 1.0) * static_cast<double>(gpu.compute.value())));
 }
 
 }  // namespace
@@ -65,7 +73,7 @@ bool Admits(const ClaimRequest& request, const Gpu& gpu) {
 bool FitsNow(const ClaimRequest& request, const Card& card) {
   if (!card.open || card.kept || !FitsEmpty(request, *card.gpu)) return false;
   if (request.whole && card.shares != 0) return false;
-  const Allocation wanted = AllocationOn(request, *card.gpu);
+  const Allocation wanted = AllocationOn(request, card);
   return wanted.memory <= MemoryFree(card) && wanted.guarantee <= ComputeFree(card);
 }
 
@@ -73,9 +81,15 @@ bool FitsEmpty(const ClaimRequest& request, const Gpu& gpu) {
   return Admits(request, gpu) && request.memory <= gpu.memory && request.guarantee <= gpu.compute;
 }
 
-Allocation AllocationOn(const ClaimRequest& request, const Gpu& gpu) {
+Allocation AllocationOn(const ClaimRequest& request, const Card& card) {
+  const Gpu& gpu = *card.gpu;
   if (request.whole) return {gpu.id, gpu.memory, gpu.compute, ComputeMillis(0)};
-  return {gpu.id, request.memory, request.guarantee, request.cap};
+  ComputeMillis guarantee = request.guarantee;
+  if (request.guarantee_by_memory) {
+    guarantee = std::min(ComputeByMemory(request.memory, gpu), ComputeFree(card));
+    if (request.cap > ComputeMillis(0)) guarantee = std::min(guarantee, request.cap);
+  }
+  return {gpu.id, request.memory, guarantee, request.cap};
 }
 
 void Take(Card& card, const Allocation& allocation) {

@@ -37,7 +37,7 @@ bool FitsNow(const ClaimRequest& request, const Card& card);
 bool FitsEmpty(const ClaimRequest& request, const Gpu& gpu);
 
 // What the request takes of the card.
-Allocation AllocationOn(const ClaimRequest& request, const Gpu& gpu);
+Allocation AllocationOn(const ClaimRequest& request, const Card& card);
 void Take(Card& card, const Allocation& allocation);
 // Gives back what a share holds.
 void GiveBack(Card& card, const Share& share);
