@@ -108,7 +108,7 @@ CUresult ChargeGraph(const GraphNeed& need, uint64_t& charged) {
   if (const CUresult result = ChargeFirstContext(need.card); result != kSuccess) {
     return result;
   }
-  return ChargeGrowth(GraphPoolOf(need.card), need.bytes, charged);
+  return ChargeGrowth(GraphPoolOf(need.card), need.bytes, Growth::kOrReuse, charged);
 }
 
 CUresult KeepExec(CUresult result, CUgraphExec* out, const GraphNeed& need, uint64_t charged) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace sluice::shim {
@@ -31,6 +32,13 @@ void* TakePages(size_t bytes) {
 
 void GivePages(void* pages, size_t bytes) {
   munmap(pages, bytes);
+}
+
+void Nap(uint32_t microseconds) {
+  const int kept = errno;
+  const timespec span = {0, static_cast<long>(microseconds) * 1000};
+  nanosleep(&span, nullptr);
+  errno = kept;
 }
 
 void Say(const char* text) {

@@ -48,6 +48,9 @@ class Hold {
 void* TakePages(size_t bytes);
 void GivePages(void* pages, size_t bytes);
 
+// Lets other threads run for so long.
+void Nap(uint32_t microseconds);
+
 // One line to stderr, "sluice: " before it. For things said once.
 void Say(const char* text);
 

@@ -8,6 +8,8 @@
 namespace sluice::shim {
 namespace {
 
+constexpr uint32_t kPatienceUs = 2'000'000;
+
 struct Pool {
   std::atomic<uint64_t> handle{0};  // 0: free or gone. Graph memory: not used.
   Lock lock;
@@ -18,6 +20,8 @@ struct Pool {
   uint64_t live = 0;     // Bytes of blocks, for when the driver cannot say.
   uint64_t changes = 0;
   std::atomic<bool> shrinking{false};
+  // How long a wait for its frees may go without any: less each time when that was in vain.
+  std::atomic<uint32_t> patience_us{kPatienceUs};
 };
 
 constexpr int kPoolsMax = 512;
@@ -63,49 +67,108 @@ bool AskDriver(const Pool& pool, uint64_t handle, uint64_t& reserved, uint64_t& 
 struct Seen {
   uint64_t changes;
   uint64_t live;
+  uint64_t pending;
+  uint64_t charged;
   uint64_t handle;
 };
 
 Seen Look(Pool& pool) {
   Hold hold(pool.lock);
-  return {pool.changes, pool.live, pool.gone ? 0 : pool.handle.load(std::memory_order_relaxed)};
+  return {pool.changes,
+          pool.live,
+          pool.pending,
+          pool.charged,
+          pool.gone ? 0 : pool.handle.load(std::memory_order_relaxed)};
 }
 
-// Brings the charge to what is reserved. If another thread's call came between the driver's answer
-// and ours, asks again; after some turns the charge stays as it is, which is never too little.
+// False, with nothing changed, when something else has changed since.
+bool SetCharged(Pool& pool, const Seen& seen, uint64_t charged) {
+  Hold hold(pool.lock);
+  if (pool.changes != seen.changes) {
+    return false;
+  }
+  pool.charged = charged;
+  ++pool.changes;
+  return true;
+}
+
+void MarkForSettling(Pool& pool) {
+  pool.shrinking.store(true, std::memory_order_relaxed);
+  any_shrinking.store(true, std::memory_order_release);
+}
+
+constexpr int kTurnsMax = 1000;
+
+// Brings the charge to what is reserved. The ledger holds the pool's charge at every instant: it is
+// raised before `charged` is, and lowered after. If another thread's call came between the driver's
+// answer and ours, asks again: that thread brings the pool into line, too, so whoever comes last
+// finds nobody in between. False: the pool grew beyond what the share may hold.
 bool BringIntoLine(Pool& pool) {
-  for (int turn = 0; turn < 16; ++turn) {
+  const Card card = CardOf(pool);
+  for (int turn = 0; turn < kTurnsMax; ++turn) {
     const Seen seen = Look(pool);
     uint64_t reserved = 0;
     uint64_t used = 0;
     if (!AskDriver(pool, seen.handle, reserved, used)) {
       reserved = seen.live;
     }
-    uint64_t before = 0;
-    uint64_t after = 0;
-    {
-      Hold hold(pool.lock);
-      if (pool.changes != seen.changes) {
-        continue;
+    const uint64_t wanted = reserved + seen.pending;
+    if (wanted <= seen.charged) {
+      if (SetCharged(pool, seen, wanted)) {
+        Return(card, seen.charged - wanted);
+        return true;
       }
-      before = pool.charged;
-      after = reserved + pool.pending;
-      pool.charged = after;
-      ++pool.changes;
+      continue;
     }
-    if (after <= before) {
-      Return(CardOf(pool), before - after);
-      return true;
+    const uint64_t missing = wanted - seen.charged;
+    const bool fits = TryCharge(card, missing);
+    if (!fits) {
+      ChargeAnyway(card, missing);
     }
-    if (TryCharge(CardOf(pool), after - before)) {
-      return true;
+    if (SetCharged(pool, seen, wanted)) {
+      return fits;
     }
-    ChargeAnyway(CardOf(pool), after - before);
-    return false;
+    Return(card, missing);
   }
-  pool.shrinking.store(true, std::memory_order_relaxed);
-  any_shrinking.store(true, std::memory_order_release);
+  MarkForSettling(pool);
   return true;
+}
+
+// Bytes of the card's pools that the program has freed, in the order of some stream that has not
+// come there yet; and the longest patience among those pools.
+uint64_t ComingBack(Card card, uint64_t& patience_us) {
+  uint64_t sum = 0;
+  const int count = pool_count.load(std::memory_order_acquire);
+  for (int i = kFirstHandle; i < count; ++i) {
+    Pool& pool = pools[i];
+    uint64_t reserved = 0;
+    uint64_t used = 0;
+    const Seen seen = Look(pool);
+    if (CardOf(pool) != card || !AskDriver(pool, seen.handle, reserved, used) ||
+        used <= seen.live + seen.pending) {
+      continue;
+    }
+    sum += used - seen.live - seen.pending;
+    const uint64_t patience = pool.patience_us.load(std::memory_order_relaxed);
+    patience_us = patience > patience_us ? patience : patience_us;
+  }
+  return sum;
+}
+
+void LosePatience(Card card) {
+  const int count = pool_count.load(std::memory_order_acquire);
+  for (int i = kFirstHandle; i < count; ++i) {
+    if (CardOf(pools[i]) == card) {
+      pools[i].patience_us.store(pools[i].patience_us.load(std::memory_order_relaxed) / 4,
+                                 std::memory_order_relaxed);
+    }
+  }
+}
+
+uint64_t RoomLeft(Card card) {
+  const uint64_t room = region::Room(Policy(card));
+  const uint64_t used = HeldByShare(card);
+  return room > used ? room - used : 0;
 }
 
 PoolIndex FindPool(CUmemoryPool handle) {
@@ -149,6 +212,7 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card) {
   pool.place.store(card, std::memory_order_relaxed);
   pool.gone = false;
   pool.charged = pool.pending = pool.live = 0;
+  pool.patience_us.store(kPatienceUs, std::memory_order_relaxed);
   pool.handle.store(reinterpret_cast<uint64_t>(handle), std::memory_order_release);
   if (row == pool_count.load(std::memory_order_relaxed)) {
     pool_count.store(row + 1, std::memory_order_release);
@@ -164,17 +228,19 @@ Card CardOfPool(PoolIndex pool) {
   return CardOf(pools[pool]);
 }
 
-CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, uint64_t& charged) {
+CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, Growth growth, uint64_t& charged) {
   Pool& pool = pools[index];
+  const Card card = CardOf(pool);
   charged = bytes;
-  if (!TryCharge(CardOf(pool), bytes)) {
-    // Near the limit, what the pool already holds back counts.
+  if (!TryCharge(card, bytes) && !ChargeAfterFrees(card, bytes)) {
+    // At the limit, what the pool already holds back counts.
     uint64_t reserved = 0;
     uint64_t used = 0;
-    const uint64_t slack =
-        AskDriver(pool, Look(pool).handle, reserved, used) && reserved > used ? reserved - used : 0;
+    const bool may_reuse = growth == Growth::kOrReuse &&
+                           AskDriver(pool, Look(pool).handle, reserved, used) && reserved > used;
+    const uint64_t slack = may_reuse ? reserved - used : 0;
     charged = bytes > slack ? bytes - slack : 0;
-    if (const CUresult result = Charge(CardOf(pool), charged); result != kSuccess) {
+    if (const CUresult result = Charge(card, charged); result != kSuccess) {
       return result;
     }
   }
@@ -209,8 +275,7 @@ void MarkShrinking(PoolIndex index, uint64_t live_bytes) {
     BringIntoLine(pool);
     return;
   }
-  pool.shrinking.store(true, std::memory_order_relaxed);
-  any_shrinking.store(true, std::memory_order_release);
+  MarkForSettling(pool);
 }
 
 void ForgetHandle(CUmemoryPool handle) {
@@ -252,12 +317,57 @@ void SettlePools() {
   }
 }
 
+bool ChargeAfterFrees(Card card, uint64_t bytes) {
+  uint64_t waited_us = 0;
+  uint64_t least = UINT64_MAX;
+  for (;;) {
+    SettlePools();
+    if (TryCharge(card, bytes)) {
+      return true;
+    }
+    uint64_t patience_us = 0;
+    const uint64_t coming = ComingBack(card, patience_us);
+    if (coming == 0 || coming + RoomLeft(card) < bytes) {
+      return false;
+    }
+    if (coming < least) {
+      least = coming;
+      waited_us = 0;
+    } else if (waited_us >= patience_us) {
+      LosePatience(card);
+      return false;
+    }
+    constexpr uint32_t kStepUs = 200;
+    Nap(kStepUs);
+    waited_us += kStepUs;
+  }
+}
+
+bool ChargeAfterTrim(Card card, uint64_t bytes) {
+  bool any = false;
+  const int count = pool_count.load(std::memory_order_acquire);
+  for (int i = kFirstHandle; i < count; ++i) {
+    Pool& pool = pools[i];
+    uint64_t reserved = 0;
+    uint64_t used = 0;
+    const uint64_t handle = Look(pool).handle;
+    if (CardOf(pool) != card || !AskDriver(pool, handle, reserved, used) || reserved <= used) {
+      continue;
+    }
+    Cuda(Call::k_cuMemPoolTrimTo, reinterpret_cast<CUmemoryPool>(handle), size_t{0});
+    BringIntoLine(pool);
+    any = true;
+  }
+  return any && TryCharge(card, bytes);
+}
+
 void ForgetPools() {
   for (Pool& pool : pools) {
     pool.lock.Reset();
     pool.handle.store(0, std::memory_order_relaxed);
     pool.charged = pool.pending = pool.live = 0;
     pool.gone = false;
+    pool.patience_us.store(kPatienceUs, std::memory_order_relaxed);
   }
   pool_count.store(kFirstHandle, std::memory_order_relaxed);
   any_shrinking.store(false, std::memory_order_relaxed);

@@ -20,8 +20,12 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card);
 PoolIndex GraphPoolOf(Card card);
 Card CardOfPool(PoolIndex pool);
 
+// Whether an allocation at the limit may be tried in what the pool holds back for reuse. Only the
+// driver knows whether it finds room there; if not, the pool grows and Settle says so.
+enum class Growth { kOrReuse, kInFull };
+
 // Charges what an allocation of `bytes` may make the pool grow, into `charged`.
-CUresult ChargeGrowth(PoolIndex pool, uint64_t bytes, uint64_t& charged);
+CUresult ChargeGrowth(PoolIndex pool, uint64_t bytes, Growth growth, uint64_t& charged);
 // After the driver's call: `charged` is replaced by what the pool now has reserved. `live` changes
 // what is counted when the driver cannot say. False: the pool grew beyond what the share may hold.
 bool Settle(PoolIndex pool, uint64_t charged, int64_t live);
@@ -33,6 +37,12 @@ void ForgetHandle(CUmemoryPool handle);
 
 // Sets right every pool that has shrunk since. Costs one load when there is none.
 void SettlePools();
+
+// Charges as soon as the frees that the program has already ordered make room. Waits while they
+// come back, never for ever; without calling anything that a capture or a host function forbids.
+bool ChargeAfterFrees(Card card, uint64_t bytes);
+// Charges after the pools of the card have given up what they hold back for reuse.
+bool ChargeAfterTrim(Card card, uint64_t bytes);
 
 // In a forked child: there are none.
 void ForgetPools();

@@ -270,11 +270,10 @@ CUresult Charge(Card card, uint64_t bytes) {
   }
   // Only what could fit at all is worth the looking.
   if (bytes <= region::Room(Policy(card))) {
-    SettlePools();
-    if (TryCharge(card, bytes)) {
+    if (ReclaimSiblings() && TryCharge(card, bytes)) {
       return kSuccess;
     }
-    if (ReclaimSiblings() && TryCharge(card, bytes)) {
+    if (ChargeAfterFrees(card, bytes) || ChargeAfterTrim(card, bytes)) {
       return kSuccess;
     }
   }
@@ -334,6 +333,10 @@ void ReturnContext(Card card) {
   const uint64_t bytes = charged.load(std::memory_order_relaxed) / static_cast<uint64_t>(count);
   charged.fetch_sub(bytes, std::memory_order_relaxed);
   Return(card, bytes);
+}
+
+uint64_t HeldByShare(Card card) {
+  return state.ledger == nullptr ? 0 : region::Total(*state.ledger, card);
 }
 
 uint64_t Used(Card card) {

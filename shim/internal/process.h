@@ -31,8 +31,9 @@ CUdevice OrdinalOf(Card card);
 // By raw UUID; kForeign when the share has no such card.
 Card CardOfUuid(const uint8_t* uuid);
 
-// Reserves before a driver call. kOutOfMemory: refused, and counted, after dead siblings and
-// trimmed pools have been given back. kSuccess otherwise.
+// Reserves before a driver call. kOutOfMemory: refused, and counted, after what dead siblings held,
+// what was freed in the order of a stream and what pools held back for reuse has been given back.
+// kSuccess otherwise.
 CUresult Charge(Card card, uint64_t bytes);
 // The same without counting or trying hard: whether it fits now.
 bool TryCharge(Card card, uint64_t bytes);
@@ -45,6 +46,8 @@ CUresult ChargeFirstContext(Card card);
 CUresult ChargeContext(Card card);
 void ReturnContext(Card card);
 
+// Bytes of the card held by the whole share by the ledger.
+uint64_t HeldByShare(Card card);
 // Bytes of the card held by the whole share, as every view shows them: at most the limit.
 uint64_t Used(Card card);
 

@@ -10,8 +10,10 @@
 //   probe LOOKUP random SEED         a random sequence over all routes: "N held"; then a byte:
 //   "free" probe LOOKUP nvml                memory v1, v2; short list's code, processes as
 //   pid:bytes probe LOOKUP info                free, total, device total probe LOOKUP cycle NAME
-//   BYTES    allocates and frees by that route 20 times; the last code probe LOOKUP fork holds 300
-//   MiB and forks a child that outlives it; the code
+//   BYTES    allocates and frees by that route 20 times; the last code probe LOOKUP ordered NAME
+//   BYTES  frees BYTES behind a kernel that runs, and allocates them again
+//                                    by that route: the code
+//   probe LOOKUP fork                holds 300 MiB and forks a child that outlives it; the code
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -349,6 +351,50 @@ int DoCycle(const char* name, Size bytes) {
   return 0;
 }
 
+// A kernel of the simulated card that lasts 100 ms.
+CUresult Launch100Ms() {
+  static constexpr char kText[] =
+      ".version 7.0\n.target sm_50\n.address_size 64\n"
+      ".visible .entry sluice_sleep_us(.param .u64 a) { ret; }\n";
+  void* module = nullptr;
+  void* function = nullptr;
+  uint64_t microseconds = 100'000;
+  void* arguments[] = {&microseconds};
+  CUresult result = Ask("cuModuleLoadData", &module, static_cast<const void*>(kText));
+  if (result == kSuccess) {
+    result = Ask("cuModuleGetFunction", &function, module, "sluice_sleep_us");
+  }
+  return result != kSuccess ? result
+                            : Ask("cuLaunchKernel",
+                                  function,
+                                  1U,
+                                  1U,
+                                  1U,
+                                  1U,
+                                  1U,
+                                  1U,
+                                  0U,
+                                  CUstream{},
+                                  static_cast<void**>(arguments),
+                                  static_cast<void**>(nullptr));
+}
+
+int DoOrdered(const char* name, Size bytes) {
+  Start();
+  CUdeviceptr block = 0;
+  CUresult result = Ask("cuMemAllocAsync", &block, bytes, CUstream{});
+  if (result == kSuccess) {
+    result = Launch100Ms();
+  }
+  if (result == kSuccess) {
+    result = Ask("cuMemFreeAsync", block, CUstream{});
+  }
+  printf("%d\n", result != kSuccess ? result : RouteOf(name).allocate(bytes));
+  fflush(stdout);
+  AwaitEnd();
+  return 0;
+}
+
 int DoHold(Size bytes) {
   Start();
   printf("%d\n", Ask("cuMemAlloc_v2", &held.block, bytes));
@@ -545,6 +591,7 @@ int main(int argc, char** argv) {
   const Size last = argc > 3 ? strtoull(argv[argc - 1], nullptr, 10) : 0;
   if (verb == "route") return DoRoute(name, last);
   if (verb == "cycle") return DoCycle(name, last);
+  if (verb == "ordered") return DoOrdered(name, last);
   if (verb == "hold") return DoHold(last);
   if (verb == "fill") return DoFill(last);
   if (verb == "churn") return DoChurn(static_cast<unsigned>(last));
