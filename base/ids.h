@@ -38,8 +38,21 @@ using UserId = Id<struct UserIdTag>;  // "usr_…"
 using TeamId = Id<struct TeamIdTag>;
 
 // "dsk_01J…": prefix, then a ULID (48 bits of time, 80 random bits, Crockford base 32), so that
-// ids sort by creation.
+// ids of different milliseconds sort by creation.
 std::string NewIdText(std::string_view prefix, TimePoint now, Random& random);
+
+// Such ids, each greater than the one before, also within a millisecond and when the clock goes
+// back: for whatever is served in the order of its id. One thread at a time.
+class IdSequence {
+ public:
+  explicit IdSequence(std::string prefix) : prefix_(std::move(prefix)) {}
+
+  std::string Next(TimePoint now, Random& random);
+
+ private:
+  std::string prefix_;
+  std::string last_;
+};
 
 }  // namespace sluice
 

@@ -23,5 +23,34 @@ TEST(NewIdText, DoesNotRepeatWithinOneMillisecond) {
   }
 }
 
+// Gives the same number again and again.
+class Stuck final : public Random {
+ public:
+  explicit Stuck(uint64_t value) : value_(value) {}
+  uint64_t Next() override { return value_; }
+
+ private:
+  uint64_t value_;
+};
+
+TEST(IdSequence, GrowsWithinOneMillisecondAndWhenTheClockGoesBack) {
+  SeededRandom random(3);
+  IdSequence ids("clm");
+  std::string last;
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string next = ids.Next(TimePoint(Duration(i < 9'000 ? 7'000 : 6'999)), random);
+    ASSERT_LT(last, next);
+    last = next;
+  }
+}
+
+TEST(IdSequence, CarriesOver) {
+  Stuck all_ones(~uint64_t{0});
+  IdSequence ids("clm");
+  EXPECT_EQ(ids.Next(TimePoint(Duration(1)), all_ones), "clm_0000000001ZZZZZZZZZZZZZZZZ");
+  EXPECT_EQ(ids.Next(TimePoint(Duration(1)), all_ones), "clm_00000000020000000000000000");
+  EXPECT_EQ(ids.Next(TimePoint(Duration(1)), all_ones), "clm_00000000020000000000000001");
+}
+
 }  // namespace
 }  // namespace sluice

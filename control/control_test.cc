@@ -120,6 +120,31 @@ TEST(Queue, ThreeFitTheFourthWaitsWithFiguresAndStartsByItself) {
   EXPECT_EQ(house->Broken(), "");
 }
 
+TEST(Queue, ServesWishesOfOneMillisecondInTheOrderOfTheirCommits) {
+  auto house = OneCard();
+  std::vector<DesktopId> ids;
+  for (int i = 0; i < 24; ++i) ids.push_back(house->AddDesktop("d", 2_GiB));
+  house->Run();
+  for (size_t i = 0; i < 12; ++i) EXPECT_EQ(house->StateOf(ids[i]), kReady) << i;
+  for (size_t i = 12; i < 24; ++i) {
+    EXPECT_EQ(house->control().PlaceInQueue(house->Get(ids[i]).claim)->position, i - 11) << i;
+  }
+}
+
+TEST(Queue, CountsFromTheWishNotFromWhenControlSeesIt) {
+  auto house = OneCard();
+  ReadyDesktop(*house, "full", 24_GiB);
+  const DesktopId early = house->AddDesktop("early", 24_GiB);
+  const TimePoint wished = house->clock.Now();
+  house->clock.Advance(kMinute);  // Control is away; a run comes meanwhile.
+  const ClaimId run = house->AddRun(41, 24_GiB);
+  house->Run();
+  const Desktop desktop = house->Get(early);
+  EXPECT_EQ(house->GetClaim(desktop.claim)->queued_since, wished);
+  EXPECT_EQ(house->control().PlaceInQueue(desktop.claim)->position, 1);
+  EXPECT_EQ(house->control().PlaceInQueue(run)->position, 2);
+}
+
 TEST(Queue, SaysWhenTheNextOneIsLikely) {
   auto house = OneCard();
   const DesktopId first = ReadyDesktop(*house, "1", 24_GiB);

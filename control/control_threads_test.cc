@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control as it runs in an instance: its own thread, its workers, and callers from others.
 #include <chrono>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <thread>
 #include <unistd.h>
@@ -69,6 +70,21 @@ class Threads : public ::testing::Test {
     const auto row = store::Read<Desktop>(*store_, id.text());
     return row && row->value.state == state;
   }
+  // What a failure says of it.
+  std::string Story(const DesktopId& id) {
+    const auto row = store::Read<Desktop>(*store_, id.text());
+    if (!row) return id.text() + " is gone";
+    std::string story = fmt::format("{} {} v{} desired {}: {} claim {}",
+                                    id.text(),
+                                    ToString(row->value.state),
+                                    row->version,
+                                    ToString(row->value.desired),
+                                    row->value.reason,
+                                    row->value.claim.text());
+    const auto claim = store::Read<Claim>(*store_, row->value.claim.text());
+    if (claim) story += fmt::format(" {} {}", ToString(claim->value.phase), claim->value.reason);
+    return story;
+  }
   bool Gone(const DesktopId& id) { return !store::Read<Desktop>(*store_, id.text()); }
 
   testing::Node node_;
@@ -79,7 +95,6 @@ class Threads : public ::testing::Test {
 };
 
 TEST_F(Threads, TakeDesktopsFromWishToEndWhileOthersAsk) {
-  GTEST_SKIP() << "known fault, see tests/allowed-skips.txt";
   control_->Start();
   std::atomic<bool> stop = false;
   std::jthread asker([&] {
@@ -95,11 +110,11 @@ TEST_F(Threads, TakeDesktopsFromWishToEndWhileOthersAsk) {
   std::vector<DesktopId> ids;
   for (int i = 0; i < 5; ++i) ids.push_back(Add(i));
   // Three fit; the others come as places become free.
-  EXPECT_TRUE(Until([&] { return Is(ids[0], DesktopState::kConnected); }));
+  EXPECT_TRUE(Until([&] { return Is(ids[0], DesktopState::kConnected); })) << Story(ids[0]);
   for (const DesktopId& id : ids) {
     EXPECT_TRUE(Until([&] {
       return Is(id, DesktopState::kReady) || Is(id, DesktopState::kConnected);
-    })) << id.text();
+    })) << Story(id);
     Wish(id, DesiredState::kDeleted);
   }
   for (const DesktopId& id : ids) EXPECT_TRUE(Until([&] { return Gone(id); }));

@@ -210,14 +210,17 @@ int Controller::StepQueue() {
 }
 
 int Controller::StepDesktops() {
-  std::vector<DesktopId> ids;
-  ids.reserve(follower_.world().desktops.size());
-  for (const auto& [id, row] : follower_.world().desktops) ids.push_back(id);
+  // The longest unchanged first: desktops that were wished within a millisecond ask for their
+  // shares in the order in which the wishes were committed.
+  std::vector<std::pair<uint64_t, DesktopId>> order;
+  order.reserve(follower_.world().desktops.size());
+  for (const auto& [id, row] : follower_.world().desktops) order.emplace_back(row.version, id);
+  std::ranges::sort(order);
   std::erase_if(tracks_, [this](const auto& entry) {
     return !follower_.world().desktops.contains(entry.first) && !entry.second.job_running;
   });
   int steps = 0;
-  for (const DesktopId& id : ids) steps += StepDesktop(id);
+  for (const auto& [version, id] : order) steps += StepDesktop(id);
   return steps;
 }
 
@@ -264,7 +267,7 @@ DesktopFacts Controller::FactsOf(const store::Versioned<Desktop>& row, Track& tr
   facts.finished = track.finished;
   facts.gpu_busy = track.gpu_busy;
   if (desktop.state == DesktopState::kQueued) {
-    facts.fresh_claim = ClaimId(NewIdText("clm", partners_.clock.Now(), surroundings_.random));
+    facts.fresh_claim = ClaimId(claim_ids_.Next(facts.now, surroundings_.random));
   }
   const auto claim = follower_.world().claims.find(desktop.claim);
   if (claim != follower_.world().claims.end()) facts.claim = &claim->second.value;
@@ -319,7 +322,9 @@ std::optional<std::vector<store::Write>> Controller::WritesOf(const store::Versi
       made.request = row.value.request;
       made.reason = "Waiting for a GPU.";
       made.created_at = partners_.clock.Now();
-      made.queued_since = made.created_at;
+      // First come first served counts from the wish, not from when control has come to it.
+      made.queued_since =
+          row.value.state_since == TimePoint{} ? made.created_at : row.value.state_since;
       writes.push_back(store::Put(made, 0));
       break;
     }

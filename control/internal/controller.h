@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/guarded.h"
+#include "base/ids.h"
 #include "control/control.h"
 #include "control/internal/claim_steps.h"
 #include "control/internal/desktop_steps.h"
@@ -109,6 +110,7 @@ class Controller : public Control {
   Guarded<LaunchTimes> times_;
 
   WorldFollower follower_;
+  IdSequence claim_ids_{"clm"};  // In order, as the queue's last word is the id.
   std::map<DesktopId, Track> tracks_;
   std::map<ClaimId, Duration> reserved_seen_;  // Steady time, of runs.
   std::map<ClaimId, Duration> ended_seen_;
