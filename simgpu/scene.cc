@@ -144,6 +144,23 @@ Result<SceneCard> ReadCard(const json& object, const std::string& at) {
   return card;
 }
 
+Result<void> ReadKernels(const json& root, Scene& scene) {
+  auto found = root.find("kernels");
+  if (found == root.end()) return {};
+  if (!found->is_object() || found->size() > kKernelsMax) {
+    return Bad("/kernels", "must be an object of at most 256 names");
+  }
+  for (const auto& [name, value] : found->items()) {
+    bool sound = !name.empty() && name.size() <= kTextBytesMax && Printable(name);
+    if (!sound) return Bad("/kernels", "holds a name that is not 1 to 80 printable characters");
+    IntegerKey key{name.c_str(), 0, kKernelKey.most};
+    auto us = ReadInteger(*found, "/kernels", key, 0);
+    if (!us) return Fail(us.error());
+    scene.kernel_us_of[name] = *us;
+  }
+  return {};
+}
+
 Result<void> ReadCards(const json& root, Scene& scene) {
   auto found = root.find("cards");
   if (found == root.end() || !found->is_array()) return Bad("/cards", "must be a list");
@@ -169,6 +186,8 @@ Result<Scene> ReadRoot(const json& root) {
                                   "cuda_version",
                                   "context_mib",
                                   "kernel_us",
+                                  "kernels",
+                                  "clock",
                                   "copy_gib_per_s",
                                   "call_delay_us",
                                   "cards"});
@@ -200,6 +219,12 @@ Result<Scene> ReadRoot(const json& root) {
   scene.kernel_us = rows[2].value;
   scene.copy_gib_per_s = rows[3].value;
   scene.call_delay_us = rows[4].value;
+  auto clock = ReadText(root, "", "clock", "real");
+  if (!clock) return Fail(clock.error());
+  if (*clock != "real" && *clock != "virtual") return Bad("/clock", "must be real or virtual");
+  scene.virtual_clock = *clock == "virtual";
+  auto kernels = ReadKernels(root, scene);
+  if (!kernels) return Fail(kernels.error());
   auto cards = ReadCards(root, scene);
   if (!cards) return Fail(cards.error());
   return scene;
@@ -257,6 +282,8 @@ std::string ToJson(const Scene& scene) {
             {"cuda_version", scene.cuda_version},
             {"context_mib", scene.context.value() >> 20},
             {"kernel_us", scene.kernel_us},
+            {"kernels", scene.kernel_us_of},
+            {"clock", scene.virtual_clock ? "virtual" : "real"},
             {"copy_gib_per_s", scene.copy_gib_per_s},
             {"call_delay_us", scene.call_delay_us},
             {"cards", cards}};

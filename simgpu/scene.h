@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,8 @@
 //   "cuda_version": 13000,                 newest API version it answers to: 1000 major + 10 minor
 //   "context_mib": 400,                    memory that each context takes
 //   "kernel_us": 10,                       duration of a kernel that does not say its own
+//   "kernels": {"name": 250},              durations in µs of kernels by name
+//   "clock": "real",                       or "virtual": time stands still but for who waits
 //   "copy_gib_per_s": 0,                   0: as fast as this machine copies
 //   "call_delay_us": 0,                    a slow driver: added to every call that allocates
 //   "cards": [
@@ -32,6 +36,7 @@
 namespace sluice::simgpu {
 
 inline constexpr int kCardsMax = 16;
+inline constexpr size_t kKernelsMax = 256;
 inline constexpr const char* kSceneFile = "scene.json";
 inline constexpr const char* kMapFile = "device.map";
 
@@ -51,6 +56,8 @@ struct Scene {
   int cuda_version = 13000;
   Bytes context = MiB(400);
   int64_t kernel_us = 10;
+  std::map<std::string, int64_t, std::less<>> kernel_us_of;  // At most kKernelsMax.
+  bool virtual_clock = false;
   int64_t copy_gib_per_s = 0;
   int64_t call_delay_us = 0;
   std::vector<SceneCard> cards;  // 1 to kCardsMax.

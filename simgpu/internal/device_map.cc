@@ -33,20 +33,9 @@ void ReadOwnName(char (&name)[16]) {
   if (got > 0 && name[got - 1] == '\n') name[got - 1] = '\0';
 }
 
-void AddSample(std::atomic<uint64_t>& word, int64_t bucket, int64_t busy_ns) {
-  auto number = static_cast<uint32_t>(bucket);
-  auto add_us = static_cast<uint64_t>(busy_ns / 1000);
-  uint64_t old = word.load(std::memory_order_relaxed);
-  uint64_t now = 0;
-  do {
-    uint64_t busy_us = (old >> 32) == number ? (old & 0xffffffff) : 0;
-    now = (uint64_t{number} << 32) | std::min<uint64_t>(busy_us + add_us, 0xffffffff);
-  } while (!word.compare_exchange_weak(old, now, std::memory_order_relaxed));
-}
-
 }  // namespace
 
-Result<DeviceMap> DeviceMap::Open(const std::string& folder) {
+Result<DeviceMap> DeviceMap::Map(const std::string& folder) {
   std::string path = folder + "/" + kMapFile;
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   struct stat found {};
@@ -68,11 +57,20 @@ Result<DeviceMap> DeviceMap::Open(const std::string& folder) {
     ::close(fd);
     return Fail(Code::kUnavailable, path + " was made by another version of Sluice");
   }
-  DeviceMap map(fd, file);
-  if (!map.TakeSlot()) {
-    return Fail(Code::kResourceExhausted, path + ": more than 1024 processes use the cards");
+  return DeviceMap(fd, file);
+}
+
+Result<DeviceMap> DeviceMap::Open(const std::string& folder) {
+  auto map = Map(folder);
+  if (map && !map->TakeSlot()) {
+    return Fail(Code::kResourceExhausted,
+                folder + "/" + kMapFile + ": more than 1024 processes use the cards");
   }
   return map;
+}
+
+Result<DeviceMap> DeviceMap::Watch(const std::string& folder) {
+  return Map(folder);
 }
 
 bool DeviceMap::TakeSlot() {
@@ -99,7 +97,14 @@ void DeviceMap::ClearSlot(int slot) {
   for (CardUse& card : file_->cards) {
     card.memory[slot].store(0);
     card.contexts[slot].store(0);
-    card.running[slot].store(0);
+    for (LaneUse& work : card.work[slot]) {
+      // Unused ones are not written, so that their pages never come into being.
+      if (work.demand_ns.load() == 0 && work.served_ns.load() == 0) continue;
+      work.demand_ns.store(0);
+      work.served_ns.store(0);
+      work.span_count = 0;
+      work.span_taken = 0;
+    }
     for (auto& sample : card.samples[slot]) sample.store(0);
   }
   file_->slots[slot].pid.store(0);
@@ -161,40 +166,19 @@ void DeviceMap::AddContexts(int card, int change) {
   file_->cards[card].contexts[slot_].fetch_add(static_cast<uint32_t>(change));
 }
 
-void DeviceMap::SetRunning(int card, bool running) {
-  file_->cards[card].running[slot_].store(running ? 1 : 0);
-}
-
-int DeviceMap::RunningCount(int card) const {
-  int count = 0;
-  int used = SlotsUsed();
-  for (int slot = 0; slot < used; ++slot) {
-    count += file_->cards[card].running[slot].load(std::memory_order_relaxed) != 0 ? 1 : 0;
-  }
-  return count;
-}
-
-void DeviceMap::AddBusy(int card, int64_t from_ns, int64_t to_ns) {
-  while (from_ns < to_ns) {
-    int64_t bucket = from_ns / kSampleNs;
-    int64_t end_ns = std::min(to_ns, (bucket + 1) * kSampleNs);
-    auto number = static_cast<uint32_t>(bucket);
-    CardUse& use = file_->cards[card];
-    AddSample(use.samples[slot_][number % kSamples], bucket, end_ns - from_ns);
-    AddSample(use.card_samples[number % kCardSamples], bucket, end_ns - from_ns);
-    from_ns = end_ns;
-  }
+bool DeviceMap::ReclaimIfDead(int slot) {
+  struct flock lock = SlotLock(F_WRLCK, slot);
+  if (::fcntl(fd_, F_SETLK, &lock) != 0) return false;  // Alive.
+  ClearSlot(slot);
+  lock = SlotLock(F_UNLCK, slot);
+  ::fcntl(fd_, F_SETLK, &lock);
+  return true;
 }
 
 void DeviceMap::ReclaimDead() {
   int used = SlotsUsed();
   for (int slot = 0; slot < used; ++slot) {
-    if (slot == slot_ || file_->slots[slot].pid.load() == 0) continue;
-    struct flock lock = SlotLock(F_WRLCK, slot);
-    if (::fcntl(fd_, F_SETLK, &lock) != 0) continue;  // Alive.
-    ClearSlot(slot);
-    lock = SlotLock(F_UNLCK, slot);
-    ::fcntl(fd_, F_SETLK, &lock);
+    if (slot != slot_ && file_->slots[slot].pid.load() != 0) ReclaimIfDead(slot);
   }
 }
 

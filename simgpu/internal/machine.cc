@@ -183,6 +183,14 @@ Bytes MapReader::Used(int card, Bytes capacity) const {
   return std::min(used, capacity);
 }
 
+int64_t MapReader::Now(bool virtual_clock) const {
+  int64_t now_ns = 0;
+  if (!virtual_clock || !ReadAt(offsetof(MapFile, clock_ns), &now_ns, sizeof(now_ns))) {
+    return MonotonicNs();
+  }
+  return std::max<int64_t>(now_ns, 0);
+}
+
 uint32_t MapReader::BusyUs(int card, int slot, int64_t bucket) const {
   size_t base = offsetof(MapFile, cards) + sizeof(CardUse) * static_cast<size_t>(card);
   auto number = static_cast<uint32_t>(bucket);
@@ -193,7 +201,7 @@ uint32_t MapReader::BusyUs(int card, int slot, int64_t bucket) const {
   }
   uint64_t word = 0;
   if (!ReadAt(at, &word, sizeof(word)) || (word >> 32) != number) return 0;
-  return std::min(static_cast<uint32_t>(word), static_cast<uint32_t>(kSampleNs / 1000));
+  return static_cast<uint32_t>(std::min<uint64_t>(word & 0xffffffff, kSampleNs) / 1000);
 }
 
 }  // namespace sluice::simgpu

@@ -54,6 +54,8 @@ class MapReader {
   std::vector<MapProcess> Processes(int card) const;
   // What all living processes hold, also those out of sight; never more than `capacity`.
   Bytes Used(int card, Bytes capacity) const;
+  // The clock of the work: the machine's, or the virtual one.
+  int64_t Now(bool virtual_clock) const;
   // Busy time in µs of a card (slot < 0) or of a process on it in one bucket of kSampleNs.
   uint32_t BusyUs(int card, int slot, int64_t bucket) const;
 

@@ -187,6 +187,7 @@ CUresult Resolve(const CUDA_MEMCPY3D& wish, BoxCopy& copy) {
   CUresult placed = PlaceEnd(from, extent, source, copy.from_row, copy.from_layer);
   if (placed != CUDA_SUCCESS) return placed;
   copy.from = source;
+  copy.to_host = wish.dstMemoryType == CU_MEMORYTYPE_HOST;
   copy.width_bytes = extent.width_bytes;
   copy.height = extent.height;
   copy.depth = extent.depth;
@@ -195,7 +196,7 @@ CUresult Resolve(const CUDA_MEMCPY3D& wish, BoxCopy& copy) {
 
 Operation CopyOperation(const BoxCopy& copy) {
   Operation operation;
-  operation.lane = Lane::kCopy;
+  operation.lane = copy.to_host ? Lane::kCopyOut : Lane::kCopyIn;
   operation.duration_ns = DurationOf(copy.width_bytes * copy.height * copy.depth);
   operation.run = [copy] {
     for (size_t z = 0; z < copy.depth; ++z) {

@@ -12,6 +12,7 @@ struct BoxCopy {
   size_t to_row = 0, to_layer = 0;  // Distances in bytes.
   size_t from_row = 0, from_layer = 0;
   size_t width_bytes = 0, height = 1, depth = 1;
+  bool to_host = false;  // The other direction than all else.
 };
 
 // Checks a description against what is known of its memory. Takes the mutex.

@@ -10,19 +10,19 @@
 #include <vector>
 
 #include "simgpu/internal/abi/cuda.h"
+#include "simgpu/internal/map.h"
 
-// The part of a card that works: first-in-first-out streams, one kernel at a time per process, the
-// card's time split evenly between the processes that have work on it. Time is real time; an
-// operation's end is computed, not observed, so that event times are exact sums of durations.
+// This process's side of the cards' work: first-in-first-out streams whose kernels and copies take
+// turns in the lanes of the cards, which all processes share (see RunQueue). One kernel of a
+// process runs at a time. An operation's end is computed from the lane's schedule, not observed, so
+// event times are exact and nobody has to be awake while a card works: whoever asks brings the
+// streams up to now, and one thread sleeps until something must happen that nobody asks for.
 namespace sluice::simgpu {
 
 struct Context;
 struct Event;
 struct Stream;
 struct Capture;
-
-enum class Lane { kKernel, kCopy };
-inline constexpr int kLanes = 2;
 
 // Everything submitted to a stream up to and including its operation number `upto`.
 struct Dependency {
@@ -40,6 +40,7 @@ struct Operation {
   std::shared_ptr<Event> records;
   std::vector<Dependency> after;
   int64_t submitted_ns = 0;
+  int64_t handed_ns = 0;  // The stream's `handed_ns` once this was handed over.
 };
 
 struct Stream {
@@ -60,44 +61,59 @@ struct Stream {
   uint64_t completed = 0;
   int64_t last_ns = 0;  // When the latest completed operation ended.
   uint64_t turn = 0;    // For fairness between streams.
+  // The first `handed` operations wait for nothing but each other and their lane, which knows of
+  // their work. Nanoseconds of work handed over and done since the stream began.
+  size_t handed = 0;
+  Lane handed_lane = Lane::kKernel;
+  int64_t handed_ns = 0;
+  int64_t done_ns = 0;
 };
 
 // Thread-safe. Never calls back while holding its mutex.
 class Engine {
  public:
   // Appends; an operation that takes no time and waits for nothing is done before this returns.
-  // Returns its number.
+  // Waits while the stream has kPendingMax operations, as a driver does. Returns its number.
   uint64_t Submit(const std::shared_ptr<Stream>& stream, Operation operation);
-  // Returns whether everything up to that number is done.
+  // Completes what is over by now. Not with the process's mutex held.
+  void Update();
+  // Returns whether everything up to that number is known to be done: see Update.
   bool IsDone(const Dependency& work);
   void Wait(const Dependency& work);
   // The last number handed out.
   uint64_t Last(Stream& stream);
 
+  static constexpr size_t kPendingMax = 1024;
+
  private:
-  struct LaneState {
+  struct LocalLane {
     std::shared_ptr<Stream> stream;  // Whose first operation is running; null: none.
     int64_t remaining_ns = 0;
-    int64_t last_ns = 0;  // Up to when its progress is counted.
+    std::deque<Span> spans;  // What the lane gave this process and nothing used up yet.
+    int64_t open_ns = 0;     // Handed over and not yet got.
+    int parties = 0;         // Processes with work in it, when last looked at.
   };
   struct DeviceState {
-    LaneState lanes[kLanes];
-    bool running = false;  // As told to the map.
-    int64_t reclaimed_ns = 0;
+    LocalLane lanes[kLanes];
   };
+  using Lock = std::unique_lock<std::mutex>;
 
   bool DependenciesDone(const Operation& operation) const;
   int64_t ReadyAt(const Stream& stream, const Operation& operation) const;
-  void Complete(std::unique_lock<std::mutex>& lock,
-                const std::shared_ptr<Stream>& stream,
-                int64_t end_ns);
+  LocalLane& LaneOf(const Stream& stream, Lane lane);
+  void Complete(Lock& lock, const std::shared_ptr<Stream>& stream, int64_t end_ns);
+  void HandOver(Stream& stream);
+  void TakeSpans();
+  void CatchUp(Lock& lock, bool on_own_thread);
+  bool Step(Lock& lock, bool on_own_thread);
+  bool RunLane(Lock& lock, LocalLane& lane, const std::shared_ptr<Stream>& next);
+  bool StartsNow(Stream& stream, bool on_own_thread);
+  int64_t EndOf(const Stream& stream, size_t operations, int64_t until_ns);
+  int64_t NextWake();
+  void WaitFor(Lock& lock, const Dependency& work);
+  void SleepUntil(Lock& lock, std::condition_variable& signal, int64_t wake_ns);
   void StartThread();
   void Loop();
-  bool Begin(std::unique_lock<std::mutex>& lock);
-  bool Advance(std::unique_lock<std::mutex>& lock);
-  bool AdvanceLane(std::unique_lock<std::mutex>& lock, int device, int lane);
-  int Sharers(int device);
-  void Activate(const std::shared_ptr<Stream>& stream);
 
   std::mutex mutex_;
   std::condition_variable work_;
@@ -106,7 +122,9 @@ class Engine {
   std::vector<DeviceState> devices_;
   bool started_ = false;
   uint64_t turn_ = 0;
-  int64_t wake_ns_ = 0;  // When the loop must look again; 0: when told.
+  int waiters_ = 0;
+  bool stale_ = false;      // A lane may have given more than was taken.
+  int64_t planned_ns_ = 0;  // When the thread looks again.
 };
 
 }  // namespace sluice::simgpu

@@ -64,6 +64,7 @@ Dependency RecordedOf(const Event& event) {
 
 bool IsDone(const Event& event) {
   Dependency work = RecordedOf(event);
+  CurrentProcess()->engine.Update();
   return work.stream == nullptr || CurrentProcess()->engine.IsDone(work);
 }
 

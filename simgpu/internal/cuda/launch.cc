@@ -102,14 +102,16 @@ CUresult LaunchOperation(CUfunction handle,
   if (!IsShape(shape)) return CUDA_ERROR_INVALID_VALUE;
   Process& process = *CurrentProcess();
   const BuiltIn* built_in = nullptr;
+  operation.duration_ns = process.scene.kernel_us * 1000;
   {
     std::lock_guard lock(process.mutex);
     auto* function = reinterpret_cast<const Function*>(handle);
     if (!process.functions.contains(function)) return CUDA_ERROR_INVALID_HANDLE;
     built_in = function->built_in;
+    auto told = process.scene.kernel_us_of.find(function->name);
+    if (told != process.scene.kernel_us_of.end()) operation.duration_ns = told->second * 1000;
   }
   operation.lane = Lane::kKernel;
-  operation.duration_ns = process.scene.kernel_us * 1000;
   if (built_in == nullptr) return CUDA_SUCCESS;
   if (arguments == nullptr) return CUDA_ERROR_INVALID_VALUE;
   for (int i = 0; i < built_in->arguments; ++i) {

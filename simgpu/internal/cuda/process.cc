@@ -47,6 +47,7 @@ CUresult Start() {
     Complain(map.error().message);
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
+  if (scene->virtual_clock) map->UseVirtualClock();
   RemoveLeftovers(folder, map->slot());
   auto* process = new Process(*scene, *map);
   for (int card : cards) {

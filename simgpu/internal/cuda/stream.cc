@@ -272,6 +272,7 @@ SLUICE_SIM_CALL cuStreamQuery(CUstream handle) {
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (stream->capture != nullptr) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   Engine& engine = CurrentProcess()->engine;
+  engine.Update();
   bool idle = ImplicitDependencies(stream).empty() && engine.IsDone({stream, engine.Last(*stream)});
   return idle ? stream->context->Health() : CUDA_ERROR_NOT_READY;
 }

@@ -104,9 +104,15 @@ nvmlReturn_t CopyText(const std::string& text, char* into, unsigned bytes) {
   return NVML_SUCCESS;
 }
 
+int64_t LastBucket(const NvmlCard& card) {
+  constexpr int64_t kLateNs = 30'000'000;
+  int64_t now_ns = card.view.reader.Now(card.view.scene.virtual_clock);
+  return std::max<int64_t>(now_ns - kLateNs, 0) / kSampleNs - 1;
+}
+
 unsigned BusyPercent(const NvmlCard& card, int slot) {
   if (card.scene().Has("zero_utilization")) return 0;
-  int64_t last = MonotonicNs() / kSampleNs - 1;
+  int64_t last = LastBucket(card);
   uint64_t busy_us = card.view.reader.BusyUs(card.card, slot, last);
   return static_cast<unsigned>(std::min<uint64_t>(busy_us * 100 * 1000 / kSampleNs, 100));
 }

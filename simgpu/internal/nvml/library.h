@@ -39,6 +39,10 @@ nvmlDevice_t ToDevice(int card);
 // Copies a text with its end into a caller's buffer.
 nvmlReturn_t CopyText(const std::string& text, char* into, unsigned bytes);
 
+// The newest bucket that is complete: those who work look at their schedule at every bucket's end,
+// a little late.
+int64_t LastBucket(const NvmlCard& card);
+
 // Busy percentage of the last complete sample buckets before now: what NVML's lag shows.
 unsigned BusyPercent(const NvmlCard& card, int slot);
 

@@ -20,20 +20,21 @@ unsigned Percent(uint32_t busy_us) {
 }
 
 // When a bucket ended, on the clock that NVML's time stamps use.
-unsigned long long EndOf(int64_t bucket) {
+unsigned long long EndOf(const NvmlCard& card, int64_t bucket) {
   timespec wall{};
   ::clock_gettime(CLOCK_REALTIME, &wall);
   int64_t wall_ns = int64_t{wall.tv_sec} * 1'000'000'000 + wall.tv_nsec;
-  int64_t end_ns = wall_ns - MonotonicNs() + (bucket + 1) * kSampleNs;
+  int64_t end_ns =
+      wall_ns - card.view.reader.Now(card.view.scene.virtual_clock) + (bucket + 1) * kSampleNs;
   return static_cast<unsigned long long>(end_ns / 1000);
 }
 
 // The card's buckets that ended after `since_us`, oldest first.
 std::vector<Sample> OfCard(const NvmlCard& card, unsigned long long since_us) {
   std::vector<Sample> samples;
-  int64_t last = MonotonicNs() / kSampleNs - 1;
+  int64_t last = LastBucket(card);
   for (int64_t bucket = std::max<int64_t>(last - kCardSamples + 2, 0); bucket <= last; ++bucket) {
-    unsigned long long time_us = EndOf(bucket);
+    unsigned long long time_us = EndOf(card, bucket);
     if (time_us <= since_us) continue;
     uint32_t busy_us = card.view.reader.BusyUs(card.card, -1, bucket);
     samples.push_back({0, time_us, card.scene().Has("zero_utilization") ? 0 : Percent(busy_us)});
@@ -44,12 +45,12 @@ std::vector<Sample> OfCard(const NvmlCard& card, unsigned long long since_us) {
 // For each process that worked after `since_us`: its newest bucket.
 std::vector<Sample> OfProcesses(const NvmlCard& card, unsigned long long since_us) {
   std::vector<Sample> samples;
-  int64_t last = MonotonicNs() / kSampleNs - 1;
+  int64_t last = LastBucket(card);
   for (const MapProcess& process : card.view.reader.Processes(card.card)) {
     if (process.pid <= 0) continue;
     for (int64_t bucket = last; bucket > last - kSamples + 1 && bucket >= 0; --bucket) {
       uint32_t busy_us = card.view.reader.BusyUs(card.card, process.slot, bucket);
-      unsigned long long time_us = EndOf(bucket);
+      unsigned long long time_us = EndOf(card, bucket);
       if (busy_us == 0 || time_us <= since_us) continue;
       samples.push_back({process.pid, time_us, Percent(busy_us)});
       break;
