@@ -33,8 +33,8 @@ const Row kRows[] = {
 #include "shim/calls.def"
 };
 
-// Every allocating, freeing and showing call of the CUDA driver API 2.0 to 13.1, by symbol: what
-// must be in the table. A new version of the API adds its own here.
+// Every allocating, freeing, showing and launching call of the CUDA driver API 2.0 to 13.1, by
+// symbol, and what tells that work is done or recorded: what must be in the table. A new version of the API adds its own here.
 constexpr const char* kMustBeThere[] = {
     "cuMemAlloc",
     "cuMemAlloc_v2",
@@ -77,6 +77,29 @@ constexpr const char* kMustBeThere[] = {
     "cuGraphUpload",
     "cuGraphUpload_ptsz",
     "cuDeviceGraphMemTrim",
+    "cuLaunch",
+    "cuLaunchGrid",
+    "cuLaunchGridAsync",
+    "cuLaunchKernel",
+    "cuLaunchKernel_ptsz",
+    "cuLaunchKernelEx",
+    "cuLaunchKernelEx_ptsz",
+    "cuLaunchCooperativeKernel",
+    "cuLaunchCooperativeKernel_ptsz",
+    "cuLaunchCooperativeKernelMultiDevice",
+    "cuCtxSynchronize",
+    "cuCtxSynchronize_v2",
+    "cuStreamSynchronize",
+    "cuStreamSynchronize_ptsz",
+    "cuEventSynchronize",
+    "cuStreamBeginCapture",
+    "cuStreamBeginCapture_ptsz",
+    "cuStreamBeginCapture_v2",
+    "cuStreamBeginCapture_v2_ptsz",
+    "cuStreamBeginCaptureToGraph",
+    "cuStreamBeginCaptureToGraph_ptsz",
+    "cuStreamEndCapture",
+    "cuStreamEndCapture_ptsz",
     "cuGetProcAddress",
     "cuGetProcAddress_v2",
     "cuMemGetInfo",
@@ -95,7 +118,7 @@ TEST(CallTable, NamesEverySymbolOnce) {
   }
 }
 
-TEST(CallTable, HoldsEveryCallThatTakesOrShowsMemory) {
+TEST(CallTable, HoldsEveryCallThatTakesOrShowsMemoryOrLaunches) {
   std::set<std::string> seen;
   for (const Row& row : kRows) {
     seen.insert(row.symbol);
@@ -137,7 +160,8 @@ TEST(CallTable, HasOneRowPerNameVersionAndStreamMode) {
 TEST(CallTable, HasBothStreamModesOrNeither) {
   std::map<std::string, std::set<std::string>> modes;
   for (const Row& row : kRows) {
-    const bool per_thread = row.symbol.ends_with("_ptsz");
+    // On a stream; at the default stream of the thread.
+    const bool per_thread = row.symbol.ends_with("_ptsz") || row.symbol.ends_with("_ptds");
     EXPECT_EQ(per_thread, row.mode == "kPerThread") << row.symbol;
     const std::string plain = row.symbol.substr(0, row.symbol.size() - (per_thread ? 5 : 0));
     modes[plain].insert(row.mode);

@@ -87,7 +87,12 @@ void Empty(LedgerPage& page, int slot) {
     if (held > 0) {
       Return({&page, device, slot}, held);
     }
-    dead.devices[device].context_bytes.store(0, std::memory_order_relaxed);
+    SlotDevice& work = dead.devices[device];
+    work.context_bytes.store(0, std::memory_order_relaxed);
+    work.waiting.store(0, std::memory_order_relaxed);
+    work.submitted_ns.store(0, std::memory_order_relaxed);
+    work.finished_ns.store(0, std::memory_order_relaxed);
+    work.launch_ns.store(0, std::memory_order_relaxed);
   }
   dead.host_pid.store(0, std::memory_order_relaxed);
   dead.generation.fetch_add(1, std::memory_order_acq_rel);

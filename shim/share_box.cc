@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -163,6 +164,7 @@ void ShareBox::MakePages() {
   EXPECT_TRUE(region::ParseUuid(device.uuid_text, device.uuid));
   device.memory_limit_bytes = static_cast<uint64_t>(options_.limit.value());
   device.context_bytes = static_cast<uint64_t>(options_.context.value());
+  EXPECT_EQ(mkfifo((folder_ + "/bell").c_str(), 0600), 0);
 }
 
 void ShareBox::MakeEtc() {
@@ -207,11 +209,14 @@ void ShareBox::Enter() const {
       {driver, "/run/sluice/simgpu/lib", true, false, false},
       {state_folder(), "/run/sluice/simgpu/state", true, true, false},
       {region_folder_ + "/visible", kVisible, false, false, true},
+      {region_folder_ + "/bell", region::kBellPath, false, true, true},
       {folder_ + "/etc", "/etc", true, true, false},
   };
   for (const Place& place : places) {
-    // Only an agent's share lists what is visible; anything else that is missing fails the bind.
-    const bool absent = place.to == kVisible && access(place.from.c_str(), F_OK) != 0;
+    // Only an agent's share lists what is visible, and it may have no bell; anything else that is
+    // missing fails the bind.
+    const bool absent = (place.to == kVisible || place.to == region::kBellPath) &&
+                        access(place.from.c_str(), F_OK) != 0;
     if ((place.of_share && !options_.shared) || absent) {
       continue;
     }

@@ -21,6 +21,7 @@ using CUmemoryPool = struct OpaquePool*;
 using CUgraph = struct OpaqueGraph*;
 using CUgraphNode = struct OpaqueNode*;
 using CUgraphExec = struct OpaqueExec*;
+using CUfunction = struct OpaqueFunction*;
 using NvmlDevice = struct OpaqueNvmlDevice*;
 
 inline constexpr CUresult kSuccess = 0;
@@ -31,6 +32,7 @@ inline constexpr CUresult kNotSupported = 801;
 
 inline constexpr int kNvmlSuccess = 0;
 inline constexpr int kNvmlInvalidArgument = 2;
+inline constexpr int kNvmlNotFound = 6;
 inline constexpr int kNvmlInsufficientSize = 7;
 inline constexpr int kNvmlLibraryNotFound = 12;
 inline constexpr int kNvmlFunctionNotFound = 13;
@@ -84,6 +86,7 @@ struct Location {
   int id;
 };
 inline constexpr int kLocationDevice = 1;
+inline constexpr int kAllocationManaged = 2;  // A kind of pool.
 
 struct AllocationProperties {
   int type;
@@ -123,6 +126,26 @@ struct GraphNodeParams {
   AllocNodeParams alloc;  // Of a union as large as 232 bytes.
 };
 static_assert(offsetof(GraphNodeParams, alloc) == 16);
+
+struct LaunchConfig {
+  unsigned grid[3];
+  unsigned block[3];
+  unsigned shared_bytes;
+  CUstream stream;
+  void* attributes;
+  unsigned attribute_count;
+};
+static_assert(offsetof(LaunchConfig, stream) == 32);
+
+struct LaunchParams {
+  CUfunction function;
+  unsigned grid[3];
+  unsigned block[3];
+  unsigned shared_bytes;
+  CUstream stream;
+  void** arguments;
+};
+static_assert(offsetof(LaunchParams, stream) == 40 && sizeof(LaunchParams) == 56);
 
 inline constexpr int kPoolReservedCurrent = 5;
 inline constexpr int kPoolUsedCurrent = 7;

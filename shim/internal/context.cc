@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Contexts cost memory, and take what was allocated in them along when they go.
+#include "shim/internal/flight.h"
 #include "shim/internal/handlers.h"
 
 namespace sluice::shim {
@@ -61,6 +62,7 @@ CUresult DestroyContext(Call call, CUcontext context) {
   const Key key{Kind::kContext, reinterpret_cast<uint64_t>(context)};
   Block block = {0, 0, kNotShared};
   const bool known = TakeBlock(key, block);
+  ForgetContextFlight(context);
   const CUresult result = Cuda(call, context);
   if (result == kSuccess) {
     Gone(context, block.card);
@@ -75,6 +77,9 @@ CUresult ReleasePrimary(Call call, CUdevice ordinal) {
     return Cuda(call, ordinal);
   }
   const CUcontext before = ActivePrimary(ordinal);
+  if (before != nullptr) {
+    ForgetContextFlight(before);
+  }
   const CUresult result = Cuda(call, ordinal);
   const bool reset =
       call == Call::k_cuDevicePrimaryCtxReset || call == Call::k_cuDevicePrimaryCtxReset_v2;

@@ -25,7 +25,8 @@ bool IsLibc(const char* path) {
   const char* name = strrchr(path, '/');
   name = name == nullptr ? path : name + 1;
   return strncmp(name, "libc.so", 7) == 0 || strncmp(name, "libc-2.", 7) == 0 ||
-         strncmp(name, "libdl.so", 8) == 0 || strncmp(name, "libdl-2.", 8) == 0;
+         strncmp(name, "libdl.so", 8) == 0 || strncmp(name, "libdl-2.", 8) == 0 ||
+         strncmp(name, "libpthread.so", 13) == 0 || strncmp(name, "libpthread-2.", 13) == 0;
 }
 
 // glibc relocates the addresses of most entries in place; where it did not, they lie below the

@@ -130,6 +130,10 @@ CUresult AllocFromPool(
 CUresult FreeAsync(Call call, CUdeviceptr pointer, CUstream stream);
 CUresult CreatePool(Call call, CUmemoryPool* out, const PoolProperties* properties);
 CUresult DestroyPool(Call call, CUmemoryPool pool);
+// The driver's own pools, and another process's.
+CUresult NamePool(Call call, CUmemoryPool* out, const Location* location, int type);
+CUresult ImportPool(
+    Call call, CUmemoryPool* out, void* handle, int type, unsigned long long flags);
 CUresult TrimPool(Call call, CUmemoryPool pool, size_t keep);
 
 // Virtual memory management.
@@ -143,6 +147,43 @@ CUresult MapHandle(
     Call call, CUdeviceptr at, size_t bytes, size_t offset, CUmemHandle handle, uint64_t flags);
 CUresult UnmapHandle(Call call, CUdeviceptr at, size_t bytes);
 CUresult RetainHandle(Call call, CUmemHandle* out, void* at);
+// One reference less; the last one gives the charge back.
+void DropHandle(CUmemHandle handle);
+
+// What holds on to a handle's memory beside mappings: sparse arrays, multicast objects, logical
+// endpoints. Handles that others own are known to nobody here and not held.
+struct ArrayMapInfo;
+CUresult MapArrays(Call call, const ArrayMapInfo* list, unsigned count, CUstream stream);
+CUresult BindMulticast(Call call,
+                       CUmemHandle object,
+                       size_t at,
+                       CUmemHandle memory,
+                       size_t offset,
+                       size_t bytes,
+                       unsigned long long flags);
+CUresult BindMulticastOn(Call call,
+                         CUmemHandle object,
+                         CUdevice device,
+                         size_t at,
+                         CUmemHandle memory,
+                         size_t offset,
+                         size_t bytes,
+                         unsigned long long flags);
+CUresult UnbindMulticast(
+    Call call, CUmemHandle object, CUdevice device, size_t at, size_t bytes);
+CUresult BindEndpoint(Call call,
+                      unsigned endpoint,
+                      CUdevice device,
+                      uint64_t at,
+                      CUmemHandle memory,
+                      uint64_t offset,
+                      uint64_t bytes,
+                      unsigned long long flags);
+CUresult UnbindEndpoint(
+    Call call, unsigned endpoint, CUdevice device, uint64_t at, uint64_t bytes);
+CUresult DestroyEndpoint(Call call, unsigned endpoint);
+// The object is gone: it holds nothing any more.
+void ReleaseHolds(uint64_t object);
 
 // Graph memory.
 CUresult AddAllocNode(Call call,
@@ -188,17 +229,8 @@ CUresult Instantiate(Call call, CUgraphExec* out, CUgraph graph, Last last) {
 CUresult InstantiateLogged(
     Call call, CUgraphExec* out, CUgraph graph, CUgraphNode* node, char* log, size_t log_bytes);
 
-// Points where freed pool memory has come back.
-CUresult SynchronizeAll(Call call);
-template <typename Handle>
-CUresult Synchronize(Call call, Handle handle);
+// At points where freed pool memory has come back.
 void AfterSynchronize();
-template <typename Handle>
-CUresult Synchronize(Call call, Handle handle) {
-  const CUresult result = Cuda(call, handle);
-  AfterSynchronize();
-  return result;
-}
 
 // Contexts.
 CUresult CreateContext(Call call, CUcontext* out, unsigned flags, CUdevice ordinal);
@@ -255,6 +287,10 @@ int ListUtilization(Call call,
                     NvmlUtilization* entries,
                     unsigned* count,
                     unsigned long long since);
+int ListPids(Call call, NvmlDevice device, unsigned* count, unsigned* pids);
+int ShowAccounting(Call call, NvmlDevice device, unsigned pid, void* stats);
+int ShowAccounting(Call call, NvmlDevice device, unsigned* stats);
+int ShowName(Call call, unsigned pid, char* name, unsigned length);
 int ListUtilizationInfo(Call call, NvmlDevice device, NvmlUtilizationList* list);
 int ListDetail(Call call, NvmlDevice device, NvmlDetailList* list);
 

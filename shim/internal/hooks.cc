@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The exported functions, one per row of calls.def.
-#include "shim/internal/handlers.h"
+#include "shim/internal/launch.h"
 
 namespace sluice::shim {
 
@@ -11,6 +11,11 @@ namespace sluice::shim {
 #define SLUICE_FORMAL_4(A, B, C, D) A a, B b, C c, D d
 #define SLUICE_FORMAL_5(A, B, C, D, E) A a, B b, C c, D d, E e
 #define SLUICE_FORMAL_6(A, B, C, D, E, F) A a, B b, C c, D d, E e, F f
+#define SLUICE_FORMAL_7(A, B, C, D, E, F, G) A a, B b, C c, D d, E e, F f, G g
+#define SLUICE_FORMAL_8(A, B, C, D, E, F, G, H) A a, B b, C c, D d, E e, F f, G g, H h
+#define SLUICE_FORMAL_9(A, B, C, D, E, F, G, H, I) A a, B b, C c, D d, E e, F f, G g, H h, I i
+#define SLUICE_FORMAL_10(A, B, C, D, E, F, G, H, I, J) A a, B b, C c, D d, E e, F f, G g, H h, I i, J j
+#define SLUICE_FORMAL_11(A, B, C, D, E, F, G, H, I, J, K) A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k
 #define SLUICE_ACTUAL_0
 #define SLUICE_ACTUAL_1 , a
 #define SLUICE_ACTUAL_2 , a, b
@@ -18,6 +23,11 @@ namespace sluice::shim {
 #define SLUICE_ACTUAL_4 , a, b, c, d
 #define SLUICE_ACTUAL_5 , a, b, c, d, e
 #define SLUICE_ACTUAL_6 , a, b, c, d, e, f
+#define SLUICE_ACTUAL_7 , a, b, c, d, e, f, g
+#define SLUICE_ACTUAL_8 , a, b, c, d, e, f, g, h
+#define SLUICE_ACTUAL_9 , a, b, c, d, e, f, g, h, i
+#define SLUICE_ACTUAL_10 , a, b, c, d, e, f, g, h, i, j
+#define SLUICE_ACTUAL_11 , a, b, c, d, e, f, g, h, i, j, k
 
 extern "C" {
 #define CUDA_CALL(symbol, name, since, mode, category, handler, roles, count, types) \

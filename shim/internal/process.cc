@@ -11,6 +11,7 @@
 
 #include "shim/internal/blocks.h"
 #include "shim/internal/driver.h"
+#include "shim/internal/gate.h"
 #include "shim/internal/os.h"
 #include "shim/internal/pools.h"
 
@@ -85,6 +86,7 @@ void ForgetParent() {
   }
   ForgetBlocks();
   ForgetPools();
+  ForgetGate();
   if (state.mode.load(std::memory_order_relaxed) == Mode::kAttached) {
     munmap(state.ledger, sizeof(region::LedgerPage));
     state.ledger = nullptr;
@@ -200,6 +202,13 @@ void Join() {
   if (CurrentMode() == Mode::kAttached) {
     OwnSlot();
   }
+}
+
+Pages AttachedPages() {
+  if (CurrentMode() != Mode::kAttached) {
+    return {};
+  }
+  return {state.policy, state.ledger, OwnSlot()};
 }
 
 const region::PolicyDevice& Policy(Card card) {

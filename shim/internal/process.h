@@ -20,6 +20,15 @@ bool InShare();
 // Takes the process's slot in the share now and not at its first charge.
 void Join();
 
+// The pages and the process's slot; no policy outside a share, or when its ledger cannot be used.
+// The slot is -1 when all are taken.
+struct Pages {
+  const region::PolicyPage* policy = nullptr;
+  region::LedgerPage* ledger = nullptr;
+  int slot = -1;
+};
+Pages AttachedPages();
+
 // The policy's row of a card (≥ 0).
 const region::PolicyDevice& Policy(Card card);
 

@@ -6,6 +6,15 @@
 namespace sluice::shim {
 namespace {
 
+// Where a pool's memory is charged. One in host memory is known, too, so that nothing of it is;
+// managed memory that has no place of its own may come to lie on the card in use.
+Card CardOfPlace(const Location& place, int type) {
+  if (place.type == kLocationDevice) {
+    return CardOfOrdinal(place.id);
+  }
+  return type == kAllocationManaged ? CurrentCard() : kNotShared;
+}
+
 // A capture only records the allocation; it is charged when the graph is instantiated.
 bool IsCapturing(CUstream stream) {
   int status = 0;
@@ -100,11 +109,25 @@ CUresult CreatePool(Call call, CUmemoryPool* out, const PoolProperties* properti
   if (result != kSuccess || !InShare()) {
     return result;
   }
-  // A pool in host memory is known, too, so that nothing of it is charged.
-  const Card card = properties->location.type == kLocationDevice
-                        ? CardOfOrdinal(properties->location.id)
-                        : kNotShared;
-  PoolOf(*out, card);
+  PoolOf(*out, CardOfPlace(properties->location, properties->alloc_type));
+  return result;
+}
+
+CUresult NamePool(Call call, CUmemoryPool* out, const Location* location, int type) {
+  const CUresult result = Cuda(call, out, location, type);
+  if (result == kSuccess && InShare()) {
+    PoolOf(*out, CardOfPlace(*location, type));
+  }
+  return result;
+}
+
+// Its memory is charged to the process that made it.
+CUresult ImportPool(
+    Call call, CUmemoryPool* out, void* handle, int type, unsigned long long flags) {
+  const CUresult result = Cuda(call, out, handle, type, flags);
+  if (result == kSuccess && InShare()) {
+    PoolOf(*out, kNotShared);
+  }
   return result;
 }
 
@@ -125,12 +148,6 @@ CUresult TrimPool(Call call, CUmemoryPool pool, size_t keep) {
 
 void AfterSynchronize() {
   SettlePools();
-}
-
-CUresult SynchronizeAll(Call call) {
-  const CUresult result = Cuda(call);
-  AfterSynchronize();
-  return result;
 }
 
 }  // namespace sluice::shim

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Locks: a flight's or a shelf's, never two at once, never while calling the driver.
+#include "shim/internal/flight.h"
+
+#include "shim/internal/driver.h"
+#include "shim/internal/meter.h"
+#include "shim/internal/wait.h"
+
+namespace sluice::shim {
+
+constinit std::atomic<int> captures_active{0};
+
+namespace {
+
+constexpr CUresult kNotReady = 600;
+// cudaErrorStreamCapture…: the driver would not say now.
+constexpr CUresult kCaptureFirst = 900;
+constexpr CUresult kCaptureLast = 910;
+constexpr CUresult kCapturedEvent = 907;
+constexpr unsigned kEventTimed = 0;
+constexpr unsigned kEventUntimed = 2;
+constexpr int kCaptureRelaxed = 2;
+
+constinit Flight flights[region::kDevicesMax] = {};
+
+// Events that may be recorded again, of one context.
+constexpr int kShelves = 8;
+constexpr int kShelfEvents = 32;
+struct Shelf {
+  Lock lock;
+  CUcontext context;
+  CUevent events[2][kShelfEvents];  // Untimed, timed.
+  int count[2];
+};
+constinit Shelf shelves[kShelves] = {};
+
+// An event that a capture has taken in meanwhile will never say more.
+bool IsCaptureError(CUresult result) {
+  return result >= kCaptureFirst && result <= kCaptureLast && result != kCapturedEvent;
+}
+
+// One asker at a time. A thread may have died as asker: then another takes its place.
+bool BecomeAsker(Flight& flight) {
+  const uint32_t me = ThreadNumber();
+  uint32_t other = 0;
+  if (flight.asker.compare_exchange_strong(other, me, std::memory_order_acquire)) {
+    return true;
+  }
+  return !ThreadLives(other) &&
+         flight.asker.compare_exchange_strong(other, me, std::memory_order_acquire);
+}
+
+void LearnFrom(Flight& flight, const Burst& burst) {
+  float ms = 0;
+  if (burst.begin == nullptr ||
+      Cuda(Call::k_cuEventElapsedTime, &ms, burst.begin, burst.end) != kSuccess || !(ms >= 0)) {
+    return;
+  }
+  const auto ns = static_cast<uint64_t>(static_cast<double>(ms < 1e6F ? ms : 1e6F) * 1e6);
+  Learn(burst.key, ns / burst.units);
+  Hold hold(flight.lock);
+  flight.launch_ns = flight.launch_ns == 0 ? ns : (flight.launch_ns * 7 + ns) / 8;
+}
+
+void GiveEvents(const Burst& burst) {
+  const bool timed = burst.begin != nullptr;
+  if (timed) {
+    GiveEvent(burst.context, burst.begin, true);
+  }
+  if (burst.end != nullptr) {
+    GiveEvent(burst.context, burst.end, timed);
+  }
+}
+
+bool IsDone(const Burst& burst, uint64_t now_ns) {
+  if (burst.end == nullptr) {
+    return now_ns >= burst.due_ns;
+  }
+  const CUresult result = Cuda(Call::k_cuEventQuery, burst.end);
+  return result != kNotReady && !IsCaptureError(result);
+}
+
+// Takes the burst at `index` out, and all done ones from the head on. Requires: the lock.
+void TakeOut(Flight& flight, uint64_t index, uint64_t now_ns) {
+  Burst& burst = flight.bursts[index % kBurstsMax];
+  const uint64_t amount = burst.amount_ns;
+  burst.amount_ns = 0;
+  while (flight.head < flight.tail && flight.bursts[flight.head % kBurstsMax].amount_ns == 0) {
+    ++flight.head;
+  }
+  Finish(flight, amount, now_ns);
+}
+
+void Publish(const Flight& flight) {
+  region::SlotDevice* const slot = flight.slot.load(std::memory_order_relaxed);
+  if (slot != nullptr) {
+    slot->finished_ns.store(flight.finished_ns, std::memory_order_relaxed);
+    slot->launch_ns.store(flight.launch_ns, std::memory_order_relaxed);
+    slot->submitted_ns.store(flight.submitted_ns, std::memory_order_release);
+  }
+}
+
+}  // namespace
+
+Flight& FlightOf(Card card) {
+  return flights[card];
+}
+
+bool IsEmpty(const Flight& flight) {
+  return flight.submitted_ns == flight.finished_ns;
+}
+
+uint64_t Left(const Flight& flight, uint64_t now_ns) {
+  const uint64_t whole = flight.submitted_ns - flight.finished_ns;
+  const uint64_t front =
+      flight.head == flight.tail ? 0 : flight.bursts[flight.head % kBurstsMax].amount_ns;
+  const uint64_t passed = now_ns > flight.front_since_ns ? now_ns - flight.front_since_ns : 0;
+  const uint64_t off = passed < front ? passed : front;
+  return whole > off ? whole - off : 0;
+}
+
+void Submit(Flight& flight, uint64_t ns, uint64_t now_ns) {
+  if (IsEmpty(flight)) {
+    flight.front_since_ns = now_ns;
+    flight.told = false;
+  }
+  flight.submitted_ns += ns;
+  Publish(flight);
+}
+
+void Withdraw(Flight& flight, uint64_t ns) {
+  flight.submitted_ns -= ns;
+  Publish(flight);
+}
+
+void Finish(Flight& flight, uint64_t ns, uint64_t now_ns) {
+  flight.finished_ns += ns;
+  flight.front_since_ns = flight.done_ns = now_ns;
+  Publish(flight);
+}
+
+void Push(Flight& flight, const Burst& burst) {
+  if (flight.tail - flight.head < kBurstsMax && burst.amount_ns > 0) {
+    flight.bursts[flight.tail++ % kBurstsMax] = burst;
+  } else {
+    Finish(flight, burst.amount_ns, burst.due_ns);
+  }
+}
+
+bool HasBursts(const Flight& flight, uintptr_t stream) {
+  for (uint64_t i = flight.head; i < flight.tail; ++i) {
+    const Burst& burst = flight.bursts[i % kBurstsMax];
+    if (burst.stream == stream && burst.amount_ns > 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void Settle(Flight& flight) {
+  if (!BecomeAsker(flight)) {
+    return;
+  }
+  const OutsideCaptures outside;
+  uint64_t index = 0;
+  {
+    Hold hold(flight.lock);
+    index = flight.head;
+  }
+  // A stream is in order: what comes after its first unfinished burst need not be asked for.
+  constexpr int kUnfinishedMax = 8;
+  uintptr_t unfinished[kUnfinishedMax] = {};
+  int unfinished_count = 0;
+  for (; unfinished_count < kUnfinishedMax; ++index) {
+    Burst burst = {};
+    {
+      Hold hold(flight.lock);
+      if (index >= flight.tail) {
+        break;
+      }
+      burst = flight.bursts[index % kBurstsMax];
+    }
+    bool skip = burst.amount_ns == 0;
+    for (int i = 0; i < unfinished_count; ++i) {
+      skip = skip || unfinished[i] == burst.stream;
+    }
+    if (skip) {
+      continue;
+    }
+    const uint64_t now = NowNs();
+    if (!IsDone(burst, now)) {
+      unfinished[unfinished_count++] = burst.stream;
+      continue;
+    }
+    LearnFrom(flight, burst);
+    GiveEvents(burst);
+    Hold hold(flight.lock);
+    TakeOut(flight, index, now);
+  }
+  flight.asker.store(0, std::memory_order_release);
+}
+
+bool TellIfDone(Flight& flight, uint32_t grant_word) {
+  Hold hold(flight.lock);
+  region::SlotDevice* const slot = flight.slot.load(std::memory_order_relaxed);
+  if (!IsEmpty(flight) || slot == nullptr) {
+    return false;
+  }
+  if (region::ModeOf(grant_word) == region::GrantMode::kWait) {
+    slot->drained.store(region::SequenceOf(grant_word), std::memory_order_release);
+  }
+  const bool news = !flight.told;
+  flight.told = true;
+  return news;
+}
+
+CUevent TakeEvent(CUcontext context, bool timed) {
+  for (Shelf& shelf : shelves) {
+    Hold hold(shelf.lock);
+    if (shelf.context == context && shelf.count[timed] > 0) {
+      return shelf.events[timed][--shelf.count[timed]];
+    }
+  }
+  CUevent made = nullptr;
+  const CUresult result = Cuda(Call::k_cuEventCreate, &made, timed ? kEventTimed : kEventUntimed);
+  return result == kSuccess ? made : nullptr;
+}
+
+void GiveEvent(CUcontext context, CUevent event, bool timed) {
+  for (Shelf& shelf : shelves) {
+    Hold hold(shelf.lock);
+    if (shelf.context == nullptr) {
+      shelf.context = context;
+    }
+    if (shelf.context == context && shelf.count[timed] < kShelfEvents) {
+      shelf.events[timed][shelf.count[timed]++] = event;
+      return;
+    }
+  }
+  Cuda(Call::k_cuEventDestroy_v2, event);
+}
+
+void ForgetContextFlight(CUcontext context) {
+  for (Flight& flight : flights) {
+    if (flight.slot.load(std::memory_order_relaxed) == nullptr) {
+      continue;
+    }
+    // Whoever asks the driver now must be through before the events go.
+    constexpr int kTries = 1000;
+    bool asker = false;
+    for (int i = 0; i < kTries && !(asker = BecomeAsker(flight)); ++i) {
+      Nap(100);
+    }
+    const uint64_t now = NowNs();
+    {
+      Hold hold(flight.lock);
+      for (uint64_t i = flight.head; i < flight.tail; ++i) {
+        if (flight.bursts[i % kBurstsMax].context == context) {
+          TakeOut(flight, i, now);
+        }
+      }
+    }
+    if (asker) {
+      flight.asker.store(0, std::memory_order_release);
+    }
+  }
+  for (Shelf& shelf : shelves) {
+    Hold hold(shelf.lock);
+    if (shelf.context == context) {
+      shelf.context = nullptr;
+      shelf.count[0] = shelf.count[1] = 0;
+    }
+  }
+}
+
+void ForgetFlights() {
+  for (Flight& flight : flights) {
+    if (flight.slot.load(std::memory_order_relaxed) == nullptr) {
+      continue;
+    }
+    flight.lock.Reset();
+    flight.submitted_ns = flight.finished_ns = flight.launch_ns = 0;
+    flight.head = flight.tail = 0;
+    flight.asker.store(0, std::memory_order_relaxed);
+    flight.slot.store(nullptr, std::memory_order_relaxed);
+  }
+  for (Shelf& shelf : shelves) {
+    shelf.lock.Reset();
+    if (shelf.context != nullptr) {
+      shelf.context = nullptr;
+      shelf.count[0] = shelf.count[1] = 0;
+    }
+  }
+  captures_active.store(0, std::memory_order_relaxed);
+}
+
+OutsideCaptures::OutsideCaptures() {
+  int mode = kCaptureRelaxed;
+  if (captures_active.load(std::memory_order_relaxed) > 0 &&
+      Cuda(Call::k_cuThreadExchangeStreamCaptureMode, &mode) == kSuccess) {
+    mode_ = mode;
+  }
+}
+
+OutsideCaptures::~OutsideCaptures() {
+  if (mode_ >= 0) {
+    Cuda(Call::k_cuThreadExchangeStreamCaptureMode, &mode_);
+  }
+}
+
+}  // namespace sluice::shim

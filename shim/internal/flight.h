@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "shim/internal/abi.h"
+#include "shim/internal/os.h"
+#include "shim/internal/process.h"
+#include "shim/region.h"
+
+// What this process has handed to the driver and the driver has not finished, card by card, in
+// nanoseconds by the meter's estimate. Launches are told in bursts, each with an event after it on
+// its stream; what no event stands for is taken as done when its estimate has passed.
+namespace sluice::shim {
+
+struct Burst {
+  CUcontext context;
+  CUevent begin;    // Of a sampled launch, else nullptr. With it, both events have times.
+  CUevent end;      // nullptr: done at due_ns.
+  uint64_t due_ns;  // CLOCK_MONOTONIC.
+  uint64_t amount_ns;
+  uint64_t key;      // Of the sampled launch: whose cost is learnt,
+  uint64_t units;    // and how many of it that was.
+  uintptr_t stream;  // Only compared, never given to the driver.
+};
+
+inline constexpr uint64_t kBurstsMax = 64;
+
+struct Flight {
+  Lock lock;
+  // Under the lock; the slot's figures repeat the first two.
+  uint64_t submitted_ns;
+  uint64_t finished_ns;
+  uint64_t front_since_ns;  // Since when the oldest has been at work, as far as is known.
+  uint64_t done_ns;         // When something was last found done.
+  uint64_t launch_ns;       // Moving mean of the samples.
+  bool told;                // That all is done.
+  uint64_t head;            // bursts[i % kBurstsMax], head ≤ i < tail.
+  uint64_t tail;
+  Burst bursts[kBurstsMax];  // amount_ns 0: done, and taken out when those before it are.
+  // The thread that asks the driver, which is never done under the lock: it alone takes out.
+  std::atomic<uint32_t> asker;
+  // Set once, before all else.
+  std::atomic<region::SlotDevice*> slot;
+};
+
+Flight& FlightOf(Card card);
+
+// All of these require the flight's lock.
+bool IsEmpty(const Flight& flight);
+// What is still to be done, the part of the oldest burst that must have passed taken off.
+uint64_t Left(const Flight& flight, uint64_t now_ns);
+void Submit(Flight& flight, uint64_t ns, uint64_t now_ns);
+void Withdraw(Flight& flight, uint64_t ns);  // Submitted and not launched after all.
+void Finish(Flight& flight, uint64_t ns, uint64_t now_ns);
+void Push(Flight& flight, const Burst& burst);
+bool HasBursts(const Flight& flight, uintptr_t stream);
+
+// Asks the driver what is done, and learns from the samples. Takes the lock for moments.
+void Settle(Flight& flight);
+
+// Tells in the slot that all is done, if it is. Returns whether the bell should be rung: once each
+// time that it becomes so.
+bool TellIfDone(Flight& flight, uint32_t grant_word);
+
+// Events of the calling thread's context; nullptr: none to be had.
+CUevent TakeEvent(CUcontext context, bool timed);
+void GiveEvent(CUcontext context, CUevent event, bool timed);
+
+// Before a context's end: what was in flight in it is over, its events go with it.
+void ForgetContextFlight(CUcontext context);
+// In a forked child.
+void ForgetFlights();
+
+// Streams that are being captured, in the whole process; raised and lowered around captures.
+extern constinit std::atomic<int> captures_active;
+
+// While it lives, calls that a capture elsewhere would forbid are allowed to this thread.
+class OutsideCaptures {
+ public:
+  OutsideCaptures();
+  OutsideCaptures(const OutsideCaptures&) = delete;
+  OutsideCaptures& operator=(const OutsideCaptures&) = delete;
+  ~OutsideCaptures();
+
+ private:
+  int mode_ = -1;  // The thread's own, to be put back; -1: unchanged.
+};
+
+}  // namespace sluice::shim

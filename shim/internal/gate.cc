@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: Apache-2.0
+// Locks: a flight's, for moments, never while calling the driver or sleeping.
+#include "shim/internal/gate.h"
+
+#include <errno.h>
+
+#include "shim/internal/driver.h"
+#include "shim/internal/flight.h"
+#include "shim/internal/os.h"
+#include "shim/internal/wait.h"
+#include "shim/internal/watch.h"
+
+namespace sluice::shim {
+namespace {
+
+constexpr uint64_t kMicro = 1'000;
+constexpr uint64_t kMilli = 1'000'000;
+
+// Credit taken at once. What a thread has launched since its last event is known by estimate only,
+// so this bounds the error when it stops there; an event's cost is spread over as much work.
+constexpr int64_t kCreditNsMax = 250 * kMicro;
+// At most one timed launch per lane in so long, unknown functions aside.
+constexpr uint64_t kSampleEveryNs = 500 * kMicro;
+// Between looks at the driver, and at the policy where no change wakes us.
+constexpr uint64_t kLookNsMin = 20 * kMicro;
+constexpr uint64_t kLookNsMax = 500 * kMicro;
+constexpr uint64_t kWaitNsMax = 100 * kMilli;
+// Work in flight: what a grant can sensibly allow.
+constexpr uint64_t kFlightNsDefault = 2 * kMilli;
+constexpr uint64_t kFlightNsMax = 1000 * kMilli;
+// Work in flight may wait for work that has yet to be launched. Where nothing moves for this long
+// and four times the estimate, the next launch goes on.
+constexpr uint64_t kStallNs = 50 * kMilli;
+constexpr uint64_t kStallNsMax = 2000 * kMilli;
+// Self-pacing: what may run ahead, what is believed of the ledger, and the least share.
+constexpr uint64_t kPaceAheadNs = 20 * kMilli;
+constexpr uint64_t kPaceDebtNsMax = 10'000 * kMilli;
+constexpr uint64_t kBestEffortMillis = 50;
+constexpr uint64_t kCostNsBelieved = 10'000 * kMilli;
+
+constinit const std::atomic<uint32_t> always_open{0};
+
+constexpr int kThreadsMax = 256;
+constinit ThreadLanes all_lanes[kThreadsMax] = {};
+constinit std::atomic<int> lanes_used{0};  // Never lowered: how far to look.
+// Of threads without lanes of their own: never any credit.
+constinit ThreadLanes no_lanes = {};
+constinit Lock lanes_lock;
+
+// A row of lanes for this thread: a free one, one of an ended thread, or none.
+ThreadLanes* TakeLanes() {
+  const uint32_t me = ThreadNumber();
+  Hold hold(lanes_lock);
+  const int used = lanes_used.load(std::memory_order_relaxed);
+  for (int i = 0; i < used; ++i) {
+    // A row with this thread's number is of one that ended and had it before.
+    if (all_lanes[i].owner.load(std::memory_order_relaxed) == me) {
+      return &all_lanes[i];
+    }
+  }
+  for (int i = 0; used == kThreadsMax && i < used; ++i) {
+    if (!ThreadLives(all_lanes[i].owner.load(std::memory_order_relaxed))) {
+      all_lanes[i].owner.store(me, std::memory_order_relaxed);
+      return &all_lanes[i];
+    }
+  }
+  if (used == kThreadsMax) {
+    return &no_lanes;
+  }
+  all_lanes[used].owner.store(me, std::memory_order_relaxed);
+  lanes_used.store(used + 1, std::memory_order_release);
+  return &all_lanes[used];
+}
+
+const region::ComputeGrant& GrantOf(Card card) {
+  return AttachedPages().policy->grants[card];
+}
+
+uint64_t FlightLimit(const region::ComputeGrant& grant) {
+  const uint64_t told = grant.in_flight_ns.load(std::memory_order_relaxed);
+  return told == 0 ? kFlightNsDefault : told < kFlightNsMax ? told : kFlightNsMax;
+}
+
+bool IsAgentSilent(uint64_t now_ns) {
+  const uint64_t beat_ms = AttachedPages().policy->heartbeat_ms.load(std::memory_order_relaxed);
+  const uint64_t now_ms = now_ns / kMilli;
+  return beat_ms + region::kAgentSilentMs < now_ms || beat_ms > now_ms + region::kAgentSilentMs;
+}
+
+// Whether the launch is only recorded, or the driver does not serve this thread at all.
+bool IsOnlyRecorded(uintptr_t stream) {
+  int status = 0;
+  return Cuda(Call::k_cuStreamIsCapturing, reinterpret_cast<CUstream>(stream), &status) !=
+             kSuccess ||
+         status != 0;
+}
+
+// The generic cell rate algorithm on the share's own word: all its processes together get the
+// guarantee. 0: paid; else how long until it is worth trying again.
+uint64_t Pace(Card card, uint64_t cost_ns, uint64_t now_ns) {
+  const uint64_t told = Policy(card).guarantee_millis.load(std::memory_order_relaxed);
+  const uint64_t millis = told == 0 ? kBestEffortMillis : told < 1000 ? told : 1000;
+  const uint64_t span = cost_ns * 1000 / millis;
+  const uint64_t paid = span < kPaceDebtNsMax ? span : kPaceDebtNsMax;
+  std::atomic<uint64_t>& word = AttachedPages().ledger->devices[card].paced_until_ns;
+  uint64_t seen = word.load(std::memory_order_relaxed);
+  for (int tries = 0; tries < 64; ++tries) {
+    const bool believed = seen > now_ns && seen - now_ns <= 2 * kPaceDebtNsMax;
+    const uint64_t base = believed ? seen : now_ns;
+    if (base - now_ns > kPaceAheadNs) {
+      return base - now_ns - kPaceAheadNs;
+    }
+    if (word.compare_exchange_weak(seen, base + paid, std::memory_order_relaxed)) {
+      return 0;
+    }
+  }
+  return kMilli;
+}
+
+// What the lane launched since its last event; the rest of its credit is given back. Requires: the
+// lock of the card's flight.
+uint64_t CloseLane(Lane& lane, Flight& flight) {
+  const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
+  const int64_t reserved = lane.reserved_ns;
+  lane.grant.store(kNoGrant, std::memory_order_relaxed);
+  lane.reserved_ns = 0;
+  if (reserved == 0) {
+    return 0;
+  }
+  const int64_t rest = credit < 0 ? 0 : credit < reserved ? credit : reserved;
+  Withdraw(flight, static_cast<uint64_t>(rest));
+  return static_cast<uint64_t>(reserved - rest);
+}
+
+// One for all launches that no event stands for: done when they should be.
+Burst ByEstimate(const Flight& flight, uintptr_t stream, uint64_t amount_ns, uint64_t now_ns) {
+  return {.context = nullptr,
+          .begin = nullptr,
+          .end = nullptr,
+          .due_ns = now_ns + Left(flight, now_ns),
+          .amount_ns = amount_ns,
+          .key = 0,
+          .units = 1,
+          .stream = stream};
+}
+
+// Counts a thread among those that stand at the gate, from Begin on.
+class Standing {
+ public:
+  explicit Standing(Card card) : card_(card) {}
+  Standing(const Standing&) = delete;
+  Standing& operator=(const Standing&) = delete;
+  ~Standing() {
+    if (stands_) {
+      thread_lanes->waits.store(0, std::memory_order_relaxed);
+      FlightOf(card_).slot.load(std::memory_order_relaxed)->waiting.fetch_sub(1);
+    }
+  }
+  void Begin() {
+    if (!stands_) {
+      stands_ = true;
+      thread_lanes->waits.store(card_ + 1, std::memory_order_relaxed);
+      FlightOf(card_).slot.load(std::memory_order_relaxed)->waiting.fetch_add(1);
+    }
+    Ring();
+  }
+
+ private:
+  Card card_;
+  bool stands_ = false;
+};
+
+// The card whose gate the work has to pass; kNotShared: it may go.
+Card CardAtGate(const Work& work) {
+  const Pages pages = AttachedPages();
+  if (pages.policy == nullptr) {
+    only_grant.store(&always_open, std::memory_order_relaxed);
+    return kNotShared;
+  }
+  Card card = 0;
+  if (pages.policy->device_count == 1) {
+    only_grant.store(&pages.policy->grants[0].word, std::memory_order_relaxed);
+  } else {
+    card = CurrentCard();
+  }
+  if (card < 0) {
+    return kNotShared;
+  }
+  const uint32_t word = pages.policy->grants[card].word.load(std::memory_order_acquire);
+  if (region::ModeOf(word) == region::GrantMode::kOpen || pages.slot < 0) {
+    return kNotShared;
+  }
+  Lane& lane = LaneFor(*thread_lanes, work.stream);
+  if (lane.card.load(std::memory_order_relaxed) == card && Spend(lane, word, work)) {
+    return kNotShared;
+  }
+  if (captures_active.load(std::memory_order_relaxed) > 0 && IsOnlyRecorded(work.stream)) {
+    return kNotShared;
+  }
+  FlightOf(card).slot.store(&pages.ledger->slots[pages.slot].devices[card],
+                            std::memory_order_relaxed);
+  return card;
+}
+
+// The card that this thread's work was on, if it was ever gated.
+Card CardOfThread() {
+  const Pages pages = AttachedPages();
+  if (pages.policy == nullptr) {
+    return kNotShared;
+  }
+  const Card card = pages.policy->device_count == 1 || thread_lanes == &no_lanes
+                        ? 0
+                        : thread_lanes->lanes[0].card.load(std::memory_order_relaxed);
+  return FlightOf(card).slot.load(std::memory_order_relaxed) == nullptr ? kNotShared : card;
+}
+
+}  // namespace
+
+constinit std::atomic<const std::atomic<uint32_t>*> only_grant{nullptr};
+constinit thread_local ThreadLanes* thread_lanes = &no_lanes;
+
+Turn::Turn(const Work& work) : work_(work) {
+  const int kept = errno;
+  card_ = CardAtGate(work);
+  if (card_ >= 0) {
+    Admit();
+  }
+  errno = kept;
+}
+
+void Turn::Admit() {
+  if (thread_lanes == &no_lanes) {
+    thread_lanes = TakeLanes();
+  }
+  const uint64_t known = KnownCost(work_.key);
+  const uint64_t cost = (known == 0 ? work_.guess_ns : known) * work_.units;
+  cost_ns_ = cost < kCostNsBelieved ? cost : kCostNsBelieved;
+  Flight& flight = FlightOf(card_);
+  Lane& lane = LaneFor(*thread_lanes, work_.stream);
+  since_ns_ = NowNs();
+  sampled_ = known == 0 || since_ns_ - lane.sampled_ns >= kSampleEveryNs;
+  {
+    Flight& before = FlightOf(lane.card.load(std::memory_order_relaxed));
+    Hold hold(before.lock);
+    const uint64_t tail = CloseLane(lane, before);
+    const bool same =
+        &before == &flight && lane.stream.load(std::memory_order_relaxed) == work_.stream;
+    if (same) {
+      tail_ns_ = tail;
+    } else if (tail > 0) {
+      Push(before,
+           ByEstimate(before, lane.stream.load(std::memory_order_relaxed), tail, since_ns_));
+    }
+  }
+  Watch(card_);
+  if (Cuda(Call::k_cuCtxGetCurrent, &context_) != kSuccess) {
+    context_ = nullptr;
+  }
+  const region::ComputeGrant& grant = GrantOf(card_);
+  Standing standing(card_);
+  for (uint64_t now = since_ns_;; now = NowNs()) {
+    const uint32_t word = grant.word.load(std::memory_order_acquire);
+    const region::GrantMode mode = region::ModeOf(word);
+    if (mode == region::GrantMode::kOpen) {
+      TakePaced();
+      break;
+    }
+    uint64_t nap = kWaitNsMax;
+    if (IsAgentSilent(now)) {
+      nap = Pace(card_, cost_ns_, now);
+      if (nap == 0) {
+        TakePaced();
+        break;
+      }
+    } else if (mode == region::GrantMode::kRun &&
+               now < grant.until_ns.load(std::memory_order_relaxed)) {
+      Settle(flight);
+      if (TryTake(lane, word, now)) {
+        break;
+      }
+      nap = kLookNsMax;
+    } else {
+      standing.Begin();
+    }
+    // What we launched before must be seen to end while we stand here.
+    PushTail();
+    if (IsOnlyRecorded(work_.stream)) {
+      TakePaced();
+      break;
+    }
+    AwaitChange(grant.word, word, nap < kWaitNsMax ? nap : kWaitNsMax);
+  }
+  BeginSample(lane);
+}
+
+// Without credit: for one launch.
+void Turn::TakePaced() {
+  Flight& flight = FlightOf(card_);
+  Hold hold(flight.lock);
+  Submit(flight, cost_ns_, NowNs());
+}
+
+bool Turn::TryTake(Lane& lane, uint32_t word, uint64_t now_ns) {
+  const region::ComputeGrant& grant = GrantOf(card_);
+  const uint64_t limit = FlightLimit(grant);
+  const uint64_t until = grant.until_ns.load(std::memory_order_relaxed);
+  Flight& flight = FlightOf(card_);
+  Hold hold(flight.lock);
+  const uint64_t left = Left(flight, now_ns);
+  const uint64_t moved = flight.done_ns > since_ns_ ? flight.done_ns : since_ns_;
+  const uint64_t patience = kStallNs + 4 * left < kStallNsMax ? kStallNs + 4 * left : kStallNsMax;
+  const bool stalled = now_ns > moved && now_ns - moved > patience;
+  const bool room =
+      flight.tail - flight.head < kBurstsMax && (left + cost_ns_ <= limit || left <= limit / 2);
+  if (!room && !stalled) {
+    return false;
+  }
+  Submit(flight, cost_ns_, now_ns);
+  if (&lane >= no_lanes.lanes && &lane < no_lanes.lanes + kLanesPerThread) {
+    return true;
+  }
+  const uint64_t spare = limit > left + cost_ns_ ? (limit - left - cost_ns_) / 2 : 0;
+  const uint64_t time = until > now_ns ? until - now_ns : 0;
+  const auto credit = static_cast<int64_t>(spare < time ? spare : time);
+  lane.reserved_ns = credit < kCreditNsMax ? credit : kCreditNsMax;
+  Submit(flight, static_cast<uint64_t>(lane.reserved_ns), now_ns);
+  lane.seen_credit_ns = -1;
+  lane.card.store(card_, std::memory_order_relaxed);
+  lane.stream.store(work_.stream, std::memory_order_relaxed);
+  lane.credit_ns.store(lane.reserved_ns, std::memory_order_relaxed);
+  lane.grant.store(word, std::memory_order_relaxed);
+  return true;
+}
+
+bool Turn::Record(CUevent event) const {
+  return event != nullptr &&
+         Cuda(Call::k_cuEventRecord, event, reinterpret_cast<CUstream>(work_.stream)) == kSuccess;
+}
+
+// Ends what was launched before this with an event of its own.
+void Turn::PushTail() {
+  if (tail_ns_ == 0) {
+    return;
+  }
+  const OutsideCaptures outside;
+  const uint64_t now = NowNs();
+  Flight& flight = FlightOf(card_);
+  CUevent end = context_ == nullptr ? nullptr : TakeEvent(context_, false);
+  if (end != nullptr && !Record(end)) {
+    GiveEvent(context_, end, false);
+    end = nullptr;
+  }
+  Hold hold(flight.lock);
+  Burst burst = ByEstimate(flight, work_.stream, tail_ns_, now);
+  burst.context = context_;
+  burst.end = end;
+  Push(flight, burst);
+  tail_ns_ = 0;
+}
+
+void Turn::BeginSample(Lane& lane) {
+  const OutsideCaptures outside;
+  since_ns_ = NowNs();
+  if (!sampled_ || work_.returns_done || context_ == nullptr) {
+    return;
+  }
+  lane.sampled_ns = since_ns_;
+  begin_ = TakeEvent(context_, true);
+  if (begin_ != nullptr && !Record(begin_)) {
+    GiveEvent(context_, begin_, true);
+    begin_ = nullptr;
+  }
+}
+
+CUresult Turn::Finish(CUresult result) {
+  if (card_ < 0) {
+    return result;
+  }
+  const int kept = errno;
+  const OutsideCaptures outside;
+  Flight& flight = FlightOf(card_);
+  const uint64_t now = NowNs();
+  uint64_t amount = tail_ns_;
+  if (result == kSuccess && work_.returns_done) {
+    Learn(work_.key, (now - since_ns_) / work_.units);
+    Hold hold(flight.lock);
+    shim::Finish(flight, cost_ns_, now);
+  } else if (result == kSuccess) {
+    amount += cost_ns_;
+  } else {
+    Hold hold(flight.lock);
+    Withdraw(flight, cost_ns_);
+  }
+  const bool timed = begin_ != nullptr;
+  CUevent end = amount == 0 || context_ == nullptr ? nullptr : TakeEvent(context_, timed);
+  if (end != nullptr && !Record(end)) {
+    GiveEvent(context_, end, timed);
+    end = nullptr;
+  }
+  if (timed && end == nullptr) {
+    GiveEvent(context_, begin_, true);
+    begin_ = nullptr;
+  }
+  {
+    Hold hold(flight.lock);
+    Burst burst = ByEstimate(flight, work_.stream, amount, now);
+    burst.context = context_;
+    // A launch that failed between its events teaches nothing, but the end stands for the tail.
+    burst.begin = begin_;
+    burst.end = end;
+    burst.key = result == kSuccess ? work_.key : 0;
+    burst.units = work_.units;
+    Push(flight, burst);
+  }
+  errno = kept;
+  return result;
+}
+
+void AfterDrain(uintptr_t stream) {
+  // Who synchronises after each launch must not ring at each: the watch does soon enough.
+  constexpr uint64_t kRingEveryNs = 200 * kMicro;
+  static constinit std::atomic<uint64_t> rung_ns{0};
+  const Card card = CardOfThread();
+  if (card < 0) {
+    return;
+  }
+  const int kept = errno;
+  const uint64_t now = NowNs();
+  Flight& flight = FlightOf(card);
+  for (Lane& lane : thread_lanes->lanes) {
+    if (thread_lanes == &no_lanes || lane.card.load(std::memory_order_relaxed) != card ||
+        (stream != 0 && lane.stream.load(std::memory_order_relaxed) != stream)) {
+      continue;
+    }
+    Hold hold(flight.lock);
+    if (const uint64_t tail = CloseLane(lane, flight); tail > 0) {
+      Finish(flight, tail, now);
+    }
+  }
+  Settle(flight);
+  const uint32_t word = GrantOf(card).word.load(std::memory_order_relaxed);
+  if ((region::ModeOf(word) == region::GrantMode::kWait ||
+       now - rung_ns.load(std::memory_order_relaxed) >= kRingEveryNs) &&
+      TellIfDone(flight, word)) {
+    rung_ns.store(now, std::memory_order_relaxed);
+    Ring();
+  }
+  errno = kept;
+}
+
+void AfterQuery() {
+  if (const Card card = CardOfThread(); card >= 0) {
+    const int kept = errno;
+    Settle(FlightOf(card));
+    errno = kept;
+  }
+}
+
+void SettleLanes(Card card, bool closed, uint64_t now_ns) {
+  // A thread that has launched nothing for so long is taken as idle.
+  constexpr uint64_t kIdleNs = 500 * kMicro;
+  Flight& flight = FlightOf(card);
+  const int used = lanes_used.load(std::memory_order_acquire);
+  for (int i = 0; i < used; ++i) {
+    for (Lane& lane : all_lanes[i].lanes) {
+      Hold hold(flight.lock);
+      if (lane.card.load(std::memory_order_relaxed) != card || lane.reserved_ns == 0) {
+        continue;
+      }
+      const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
+      if (credit != lane.seen_credit_ns) {
+        lane.seen_credit_ns = credit;
+        lane.seen_ns = now_ns;
+      }
+      const int64_t spent = lane.reserved_ns - credit;
+      const auto tail = static_cast<uint64_t>(spent < 0 ? 0 : spent);
+      const uint64_t from = lane.seen_ns > flight.done_ns ? lane.seen_ns : flight.done_ns;
+      const uint64_t idle = now_ns > from ? now_ns - from : 0;
+      const bool busy = HasBursts(flight, lane.stream.load(std::memory_order_relaxed));
+      if ((tail > 0 && busy) || idle < tail || (!closed && idle < kIdleNs)) {
+        continue;
+      }
+      shim::Finish(flight, CloseLane(lane, flight), now_ns);
+    }
+  }
+}
+
+int CountWaiting(Card card) {
+  region::SlotDevice* const slot = FlightOf(card).slot.load(std::memory_order_relaxed);
+  int stand = 0;
+  const int used = lanes_used.load(std::memory_order_acquire);
+  for (int i = 0; i < used; ++i) {
+    std::atomic<int32_t>& waits = all_lanes[i].waits;
+    int32_t mark = card + 1;
+    if (waits.load(std::memory_order_relaxed) != mark) {
+      continue;
+    }
+    if (ThreadLives(all_lanes[i].owner.load(std::memory_order_relaxed))) {
+      ++stand;
+    } else if (waits.compare_exchange_strong(mark, 0)) {
+      slot->waiting.fetch_sub(1);
+    }
+  }
+  return stand;
+}
+
+void ForgetGate() {
+  const int used = lanes_used.load(std::memory_order_relaxed);
+  for (int i = 0; i < used; ++i) {
+    for (Lane& lane : all_lanes[i].lanes) {
+      lane.grant.store(kNoGrant, std::memory_order_relaxed);
+      lane.reserved_ns = 0;
+      lane.card.store(0, std::memory_order_relaxed);
+    }
+    all_lanes[i].owner.store(0, std::memory_order_relaxed);
+    all_lanes[i].waits.store(0, std::memory_order_relaxed);
+  }
+  lanes_used.store(0, std::memory_order_relaxed);
+  lanes_lock.Reset();
+  thread_lanes = &no_lanes;
+  only_grant.store(nullptr, std::memory_order_relaxed);
+  ForgetFlights();
+  ForgetWatch();
+}
+
+}  // namespace sluice::shim

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "shim/internal/abi.h"
+#include "shim/internal/meter.h"
+#include "shim/internal/process.h"
+#include "shim/region.h"
+
+// The compute gate: what a launch passes before it goes to the driver. The agent's arbiter says in
+// the policy whether the card is this share's now (a grant); a thread takes credit in nanoseconds
+// of work from what the grant allows to be in flight, and then spends it launch by launch without
+// touching anything that is shared. Without credit it asks the driver what is done, waits for its
+// turn, and takes new credit.
+//
+// A launch never waits while its stream is captured, where the driver does not serve the thread (a
+// host callback), or under a lock of ours; and never for ever: without a sign of the agent for
+// region::kAgentSilentMs the share paces itself to its own guarantee by the ledger. A grant that
+// was open stays open then: nobody can have been placed on the card since.
+namespace sluice::shim {
+
+// Streams as the gate tells them apart: the handle, where 1 is the legacy default stream and 2 the
+// thread's own one, as the driver's API numbers them.
+inline constexpr uintptr_t kLegacyStream = 1;
+inline constexpr uintptr_t kPerThreadDefault = 2;
+
+struct Work {
+  uintptr_t stream;
+  uint64_t key;  // What it is: see meter.h.
+  uint64_t units = 1;
+  uint64_t guess_ns = kUnknownLaunchNs;  // Of one unit, until the meter knows better.
+  bool returns_done = false;             // The driver's call comes back when the work is done.
+};
+
+// What one thread may launch into one stream without asking.
+inline constexpr uint32_t kNoGrant = UINT32_MAX;
+struct alignas(64) Lane {
+  std::atomic<uint32_t> grant;  // The grant's word that the credit belongs to.
+  std::atomic<int32_t> card;
+  std::atomic<uintptr_t> stream;
+  std::atomic<int64_t> credit_ns;  // Changed by the owner alone.
+  // Under the flight's lock: the credit as it was taken, counted as submitted.
+  int64_t reserved_ns;
+  // What the watch saw last, and since when.
+  int64_t seen_credit_ns;
+  uint64_t seen_ns;
+  uint64_t sampled_ns;  // The owner's: when it last timed a launch.
+};
+
+inline constexpr int kLanesPerThread = 4;
+struct ThreadLanes {
+  Lane lanes[kLanesPerThread];
+  std::atomic<uint32_t> owner;  // The thread's number; 0: free.
+  std::atomic<int32_t> waits;   // Card + 1 whose `waiting` counts this thread.
+};
+
+// Card 0's grant when the share has one card; a word that is always open outside a share; nullptr:
+// not known yet, or several cards.
+extern constinit std::atomic<const std::atomic<uint32_t>*> only_grant;
+extern constinit std::atomic<int> captures_active;
+// At start a row of lanes without credit.
+extern constinit thread_local ThreadLanes* thread_lanes;
+
+inline Lane& LaneFor(ThreadLanes& own, uintptr_t stream) {
+  return own.lanes[(stream ^ stream >> 6 ^ stream >> 12) % kLanesPerThread];
+}
+
+inline bool Spend(Lane& lane, uint32_t word, const Work& work) {
+  if (lane.grant.load(std::memory_order_relaxed) != word ||
+      lane.stream.load(std::memory_order_relaxed) != work.stream ||
+      captures_active.load(std::memory_order_relaxed) != 0) {
+    return false;
+  }
+  const auto cost = static_cast<int64_t>(KnownCost(work.key) * work.units);
+  const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
+  if (cost == 0 || credit < cost) {
+    return false;
+  }
+  lane.credit_ns.store(credit - cost, std::memory_order_relaxed);
+  return true;
+}
+
+// The fast path: whether the work may go to the driver with nothing more to do.
+inline bool MayGo(const Work& work) {
+  const std::atomic<uint32_t>* const grant = only_grant.load(std::memory_order_relaxed);
+  if (grant == nullptr) {
+    return false;
+  }
+  const uint32_t word = grant->load(std::memory_order_acquire);
+  return region::ModeOf(word) == region::GrantMode::kOpen ||
+         Spend(LaneFor(*thread_lanes, work.stream), word, work);
+}
+
+// The slow path: waits for the turn, and after the driver's call says what was launched.
+class Turn {
+ public:
+  explicit Turn(const Work& work);
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  CUresult Finish(CUresult result);
+
+ private:
+  void Admit();
+  bool TryTake(Lane& lane, uint32_t word, uint64_t now_ns);
+  void TakePaced();
+  void PushTail();
+  void BeginSample(Lane& lane);
+  bool Record(CUevent event) const;
+
+  Work work_;
+  Card card_ = kNotShared;  // ≥ 0: there is something to say afterwards.
+  Lane* lane_ = nullptr;
+  uint64_t cost_ns_ = 0;
+  uint64_t tail_ns_ = 0;  // Launched before on this stream, with no event after it yet.
+  uint64_t since_ns_ = 0;
+  bool sampled_ = false;
+  CUcontext context_ = nullptr;
+  CUevent begin_ = nullptr;
+};
+
+template <typename Launch>
+CUresult Gated(const Work& work, Launch launch) {
+  if (MayGo(work)) [[likely]] {
+    return launch();
+  }
+  Turn turn(work);
+  return turn.Finish(launch());
+}
+
+// After the driver said that all work of the stream (0: of the thread's context) is done.
+void AfterDrain(uintptr_t stream);
+// The same where it is only worth a look.
+void AfterQuery();
+
+// Whether a gate is at work for this process: nothing of the above does anything otherwise.
+inline bool IsGated() {
+  const std::atomic<uint32_t>* const grant = only_grant.load(std::memory_order_relaxed);
+  return grant == nullptr ||
+         region::ModeOf(grant->load(std::memory_order_relaxed)) != region::GrantMode::kOpen;
+}
+
+// Takes what idle or ended threads left of their credit back, and counts their last launches as
+// done after as long as they should take. `closed`: no credit can be spent now.
+void SettleLanes(Card card, bool closed, uint64_t now_ns);
+// Corrects `waiting` by threads that ended while they stood at the gate. Returns how many stand.
+int CountWaiting(Card card);
+
+// In a forked child.
+void ForgetGate();
+
+}  // namespace sluice::shim

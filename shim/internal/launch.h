@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "shim/internal/gate.h"
+#include "shim/internal/handlers.h"
+
+// The handlers of calls that put work on a card, wait for it, or record it. What is launched passes
+// the gate; the driver's call is made in any case, and its answer is the caller's.
+namespace sluice::shim {
+
+constexpr bool kIsPerThread[] = {
+#define CUDA_CALL(symbol, name, since, mode, category, handler, roles, count, types) \
+  StreamMode::mode == StreamMode::kPerThread,
+#include "shim/calls.def"
+};
+
+inline uintptr_t StreamOf(Call call, CUstream stream) {
+  return stream != nullptr                      ? reinterpret_cast<uintptr_t>(stream)
+         : kIsPerThread[static_cast<int>(call)] ? kPerThreadDefault
+                                                : kLegacyStream;
+}
+
+// The last argument of calls that have one.
+inline CUstream OptionalStream() {
+  return nullptr;
+}
+inline CUstream OptionalStream(CUstream stream) {
+  return stream;
+}
+
+// A function's cost depends on how much of it is launched.
+inline uint64_t KeyOf(const void* function, uint64_t x, uint64_t y, uint64_t z) {
+  return reinterpret_cast<uint64_t>(function) ^
+         (x * 0xff51afd7ed558ccd + y * 0xc4ceb9fe1a85ec53 + z * 0x94d049bb133111eb);
+}
+
+inline CUresult LaunchKernel(Call call,
+                             CUfunction function,
+                             unsigned x,
+                             unsigned y,
+                             unsigned z,
+                             unsigned block_x,
+                             unsigned block_y,
+                             unsigned block_z,
+                             unsigned shared_bytes,
+                             CUstream stream,
+                             void** arguments,
+                             void** extra) {
+  return Gated({.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)}, [&] {
+    return Cuda(
+        call, function, x, y, z, block_x, block_y, block_z, shared_bytes, stream, arguments, extra);
+  });
+}
+
+inline CUresult LaunchCooperative(Call call,
+                                  CUfunction function,
+                                  unsigned x,
+                                  unsigned y,
+                                  unsigned z,
+                                  unsigned block_x,
+                                  unsigned block_y,
+                                  unsigned block_z,
+                                  unsigned shared_bytes,
+                                  CUstream stream,
+                                  void** arguments) {
+  return Gated({.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)}, [&] {
+    return Cuda(
+        call, function, x, y, z, block_x, block_y, block_z, shared_bytes, stream, arguments);
+  });
+}
+
+inline CUresult LaunchConfigured(
+    Call call, const LaunchConfig* config, CUfunction function, void** arguments, void** extra) {
+  if (config == nullptr) {
+    return Cuda(call, config, function, arguments, extra);
+  }
+  const Work work = {.stream = StreamOf(call, config->stream),
+                     .key = KeyOf(function, config->grid[0], config->grid[1], config->grid[2])};
+  return Gated(work, [&] { return Cuda(call, config, function, arguments, extra); });
+}
+
+// Several cards at once: a share of several cards has its turns on all of them together.
+inline CUresult LaunchOnCards(Call call, LaunchParams* launches, unsigned count, unsigned flags) {
+  if (launches == nullptr || count == 0) {
+    return Cuda(call, launches, count, flags);
+  }
+  const LaunchParams& first = launches[0];
+  const Work work = {.stream = StreamOf(call, first.stream),
+                     .key = KeyOf(first.function, first.grid[0], first.grid[1], first.grid[2])};
+  return Gated(work, [&] { return Cuda(call, launches, count, flags); });
+}
+
+// The oldest forms, whose arguments were set one by one before.
+inline CUresult LaunchOldest(Call call, CUfunction function) {
+  return Gated({.stream = kLegacyStream, .key = KeyOf(function, 1, 1, 1)},
+               [&] { return Cuda(call, function); });
+}
+template <typename... Stream>
+CUresult LaunchOld(Call call, CUfunction function, int x, int y, Stream... stream) {
+  const Work work = {.stream = StreamOf(call, OptionalStream(stream...)),
+                     .key = KeyOf(function, static_cast<unsigned>(x), static_cast<unsigned>(y), 1)};
+  return Gated(work, [&] { return Cuda(call, function, x, y, stream...); });
+}
+
+inline CUresult LaunchGraph(Call call, CUgraphExec exec, CUstream stream) {
+  const Work work = {.stream = StreamOf(call, stream), .key = KeyOf(exec, 0, 0, 0)};
+  return Gated(work, [&] { return RunExec(call, exec, stream); });
+}
+
+// Copies and fills from this size on are work of their own kind, by the MiB; smaller ones pass.
+inline constexpr uint64_t kCopyBytesMin = uint64_t{1} << 20;
+enum class CopyKind : uint64_t { kIn = 1, kOut, kWithin, kAny, kFill };
+// Of one MiB, before any was timed.
+inline constexpr uint64_t kHostCopyGuessNs = 80'000;
+inline constexpr uint64_t kCardCopyGuessNs = 5'000;
+
+template <typename To, typename From, typename... Stream>
+CUresult Copy(
+    Call call, CopyKind kind, uint64_t element, To to, From from, size_t count, Stream... stream) {
+  if (count < kCopyBytesMin / element) [[likely]] {
+    return Cuda(call, to, from, count, stream...);
+  }
+  const bool card = kind == CopyKind::kWithin || kind == CopyKind::kFill;
+  const Work work = {.stream = StreamOf(call, OptionalStream(stream...)),
+                     .key = static_cast<uint64_t>(kind),
+                     .units = (count >> 20) * element + 1,
+                     .guess_ns = card ? kCardCopyGuessNs : kHostCopyGuessNs,
+                     .returns_done = sizeof...(Stream) == 0 && !card};
+  return Gated(work, [&] { return Cuda(call, to, from, count, stream...); });
+}
+template <typename... A>
+CUresult CopyIn(Call call, A... a) {
+  return Copy(call, CopyKind::kIn, 1, a...);
+}
+template <typename... A>
+CUresult CopyOut(Call call, A... a) {
+  return Copy(call, CopyKind::kOut, 1, a...);
+}
+template <typename... A>
+CUresult CopyWithin(Call call, A... a) {
+  return Copy(call, CopyKind::kWithin, 1, a...);
+}
+template <typename... A>
+CUresult CopyAny(Call call, A... a) {
+  return Copy(call, CopyKind::kAny, 1, a...);
+}
+template <typename... A>
+CUresult FillBytes(Call call, A... a) {
+  return Copy(call, CopyKind::kFill, 1, a...);
+}
+template <typename... A>
+CUresult FillShorts(Call call, A... a) {
+  return Copy(call, CopyKind::kFill, 2, a...);
+}
+template <typename... A>
+CUresult FillWords(Call call, A... a) {
+  return Copy(call, CopyKind::kFill, 4, a...);
+}
+
+// Captures: counted, so that a launch knows when it is worth asking.
+template <typename... A>
+CUresult BeginCapture(Call call, A... a) {
+  captures_active.fetch_add(1, std::memory_order_relaxed);
+  const CUresult result = Cuda(call, a...);
+  if (result != kSuccess) {
+    captures_active.fetch_sub(1, std::memory_order_relaxed);
+  }
+  return result;
+}
+CUresult EndCapture(Call call, CUstream stream, CUgraph* graph);
+
+// Points where work is known to be done: freed pool memory has come back, too.
+CUresult SynchronizeAll(Call call);
+CUresult SynchronizeContext(Call call, CUcontext context);
+CUresult SynchronizeStream(Call call, CUstream stream);
+CUresult SynchronizeEvent(Call call, CUevent event);
+CUresult QueryStream(Call call, CUstream stream);
+
+}  // namespace sluice::shim
