@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "base/clock.h"
 #include "device/backend.h"
+#include "model/pool.h"
 
 // The agent of this machine: makes the shares' regions, watches the processes in them, gives back
 // what dead ones held, and compares the ledgers with what the driver sees.
@@ -21,7 +22,7 @@ struct LocalAgentOptions {
 
   // What a context is taken to cost until one was measured. Too low: a new process may pass the
   // limit by the difference for up to one sample. Too high: small shares are refused early.
-  Bytes context{int64_t{400} << 20};
+  Bytes context = kContextMemory;
   // How often cards are read and ledgers compared. Rarer: what goes round the interposer is found
   // later. More often: more CPU.
   Duration sample_every{1000};

@@ -17,7 +17,9 @@
 #include "control/control.h"
 #include "control/run_process.h"
 #include "instance/cards.h"
+#include "instance/host_name.h"
 #include "instance/layout.h"
+#include "model/pool.h"
 #include "runtime/fake.h"
 #include "runtime/runtime.h"
 #include "store/codec.h"
@@ -119,7 +121,8 @@ Result<void> Private::Open(const Layout& layout) {
   auto agent = agent::StartLocalAgent(*cards_.backend, std::move(options));
   if (!agent) return Fail(agent.error());
   agent_ = std::move(*agent);
-  control_ = control::Control::Create({*store_, *agent_, *runtime_, audit_, clock_}, {});
+  control_ = control::Control::Create({*store_, *agent_, *runtime_, audit_, clock_},
+                                      {.node = NodeId(HostName())});
   return {};
 }
 
@@ -138,6 +141,9 @@ Result<void> Private::WaitForCards() {
 }
 
 Result<agent::PreparedShare> Private::Take(const PrivateRequest& request) {
+  if (const Pool pool; request.memory < pool.share_memory_min) {
+    return Fail(Code::kInvalidArgument, WhyTooSmall(pool));
+  }
   Claim claim;
   claim.id = ClaimId(NewIdText("clm", clock_.Now(), random_));
   claim.owner_kind = ClaimOwner::kRun;

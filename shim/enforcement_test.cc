@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "model/pool.h"
 #include "shim/share_box.h"
 
 namespace sluice::shim {
@@ -218,6 +219,13 @@ TEST(AContext, IsChargedWithTheFirstAllocation) {
   auto holder = box.Start({kProbe, "dlsym", "hold", std::to_string(600 * kMib)});
   EXPECT_EQ(ShareBox::ReadLine(holder.from), "0");
   EXPECT_EQ(region::Total(box.ledger(), 0), 1000 * kMib);
+  box.Finish(holder);
+}
+
+TEST(TheSmallestShare, HoldsAProgram) {
+  ShareBox box({.limit = Pool().share_memory_min, .context = kContextMemory});
+  auto holder = box.Start({kProbe, "dlsym", "hold", std::to_string(112 * kMib)});
+  EXPECT_EQ(ShareBox::ReadLine(holder.from), "0");
   box.Finish(holder);
 }
 

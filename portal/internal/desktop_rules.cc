@@ -83,7 +83,7 @@ OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_vi
   if (request.memory < pool.share_memory_min) {
     return NoField(ProblemCode::kInvalidField,
                    at + "/memory_bytes",
-                   fmt::format("The smallest share is {}.", ToText(pool.share_memory_min)));
+                   WhyTooSmall(pool));
   }
   const auto offers = app.control.Offers(request.memory);
   if (offers.empty()) {

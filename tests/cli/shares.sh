@@ -24,6 +24,8 @@ P
 commands() {
   expect 0 "total 2048 small 0 large 2" s run --memory 2GiB "$@" -- python3 "$work/allocate.py"
   expect 0 "total 2048 small 0 large 2" s run --memory 2GiB "$@" -- env -i /usr/bin/python3 "$work/allocate.py"
+  expect 0 "The GPU works." s run --memory 512MiB "$@" -- "$sluice" gpu test
+  expect 125 "smallest share is 512 MiB" s run --memory 511MiB "$@" -- true
   expect 7 "" s run --memory 1GiB "$@" -- sh -c 'exit 7'
   expect 137 "" s run --memory 1GiB "$@" -- sh -c 'kill -9 $$'
   expect 125 "nosuchprogram" s run --memory 1GiB "$@" -- nosuchprogram
