@@ -233,35 +233,6 @@ TEST_F(Desktops, WithoutAnEndCannotBeExtended) {
   world.SendForJson(Ask(ask).Json({{"minutes", 0}}), 422);
 }
 
-TEST_F(Desktops, AreResizedThroughControl) {
-  const Desktop desktop = Add(DesktopState::kReady);
-  const Ask ask = Ask("POST", Path(desktop) + "/resize").As(lina);
-  const Json shown = world.SendForJson(
-      Ask(ask).Json({{"memory_bytes", GiB(4).value()}, {"guarantee_percent", 20}}), 200);
-  EXPECT_EQ(shown["gpu"]["memory_bytes"], GiB(4).value());
-  EXPECT_EQ(shown["gpu"]["guarantee_percent"], 20);
-  EXPECT_EQ(world.control.resized.first, desktop.claim);
-  EXPECT_EQ(world.control.resized.second.memory, GiB(4));
-  EXPECT_EQ(world.control.resized.second.guarantee, ComputeMillis(200));
-  world.SendForJson(Ask(ask).Json({{"memory_bytes", 0}}), 422);
-  world.SendForJson(Ask("POST", Path(desktop) + "/resize")
-                        .As(eve)
-                        .Json({{"memory_bytes", GiB(4).value()}}),
-                    404);
-}
-
-TEST_F(Desktops, StayAsTheyAreWhenControlRefusesTheSize) {
-  const Desktop desktop = Add(DesktopState::kReady);
-  world.control.resize_error = Error{Code::kFailedPrecondition, "its programs use 5 GiB now"};
-  const Json problem = world.SendForJson(Ask("POST", Path(desktop) + "/resize")
-                                             .As(lina)
-                                             .Json({{"memory_bytes", GiB(4).value()}}),
-                                         409);
-  EXPECT_EQ(problem["detail"], "The share stays as it is: its programs use 5 GiB now.");
-  const Json shown = world.SendForJson(Ask("GET", Path(desktop)).As(lina), 200);
-  EXPECT_EQ(shown["gpu"]["memory_bytes"], desktop.request.memory.value());
-}
-
 TEST_F(Desktops, ReportThatSomebodyIsThere) {
   const Desktop desktop = Add(DesktopState::kIdleWarned);
   world.SendForJson(Ask("POST", Path(desktop) + "/keep-alive").As(lina), 200);
@@ -449,24 +420,6 @@ TEST_F(Gpus, AreCordonedByAdmins) {
   EXPECT_EQ(world.SendForJson(Ask(ask).As(ada), 200)["mode"], "cordoned");
   world.SendForJson(Ask(ask).As(ada), 412);
   world.SendForJson(Ask("GET", "/v1/gpus/none").As(ada), 404);
-}
-
-TEST_F(Gpus, AreListedByMachineAndIndexAlsoOverPages) {
-  const auto put = [this](const char* id, const char* node, int index) {
-    world.Put(store::Put(Gpu{.id = GpuId(id), .node = NodeId(node), .index = index}, 0));
-  };
-  put("GPU-e", "atlas", 2);
-  put("GPU-d", "atlas", 10);
-  put("GPU-a", "zeus", 0);
-  std::string ids;
-  std::string cursor;
-  do {
-    const Json page = world.SendForJson(Ask("GET", "/v1/gpus?limit=1" + cursor).As(eve), 200);
-    for (const Json& gpu : page["items"]) ids += gpu["id"].get<std::string>() + " ";
-    const Json& next = page["next_cursor"];
-    cursor = next.is_string() ? "&cursor=" + next.get<std::string>() : "";
-  } while (!cursor.empty());
-  EXPECT_EQ(ids, "GPU-e GPU-d GPU-1 GPU-a ");
 }
 
 TEST_F(Gpus, AreInTheMetricsWithDcgmsNames) {
