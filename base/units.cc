@@ -40,14 +40,28 @@ Result<Number> ParseNumber(std::string_view text) {
 }  // namespace
 
 std::string ToText(Bytes bytes) {
-  static constexpr std::array<Unit, 4> kUnits = {
-      {{"TiB", 1099511627776.0}, {"GiB", 1073741824.0}, {"MiB", 1048576.0}, {"KiB", 1024.0}}};
-  const auto value = static_cast<double>(bytes.value());
-  for (const Unit& unit : kUnits) {
-    if (value < unit.factor) continue;
-    const double tenths = std::floor(value / unit.factor * 10.0);
-    const bool whole = std::fmod(tenths, 10.0) == 0.0;
-    return fmt::format("{:.{}f} {}", tenths / 10.0, whole ? 0 : 1, unit.name);
+  struct Shown {
+    std::string_view name;
+    int64_t size;
+    int64_t parts;  // Of the unit: the last digit.
+  };
+  static constexpr std::array<Shown, 4> kUnits = {{{"TiB", int64_t{1} << 40, 100},
+                                                   {"GiB", int64_t{1} << 30, 100},
+                                                   {"MiB", int64_t{1} << 20, 10},
+                                                   {"KiB", int64_t{1} << 10, 10}}};
+  const int64_t value = bytes.value();
+  for (const auto& [name, size, parts] : kUnits) {
+    if (value < size) continue;
+    // The largest figure that ParseBytes, which cuts off parts of a byte, reads as no more than
+    // this: "3.2GiB" is shown as 3.2, one byte less than 8 GiB as 7.99.
+    const int64_t fraction = ((value % size + 1) * parts - 1) / size;
+    std::string text = std::to_string(value / size);
+    if (fraction != 0) {
+      const bool tenths = parts == 10 || fraction % 10 == 0;
+      text += tenths ? fmt::format(".{}", parts == 10 ? fraction : fraction / 10)
+                     : fmt::format(".{:02}", fraction);
+    }
+    return fmt::format("{} {}", text, name);
   }
   return fmt::format("{} B", bytes.value());
 }

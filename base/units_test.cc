@@ -23,9 +23,24 @@ TEST(ParseBytes, RefusesDecimalUnitsAndNonsense) {
 
 TEST(ToText, RoundsDownSoThatFreeIsNeverOverstated) {
   EXPECT_EQ(ToText(8_GiB), "8 GiB");
-  EXPECT_EQ(ToText(Bytes(8_GiB - Bytes(1))), "7.9 GiB");
+  EXPECT_EQ(ToText(Bytes(8_GiB - Bytes(1))), "7.99 GiB");
+  EXPECT_EQ(ToText(Bytes(1_GiB - Bytes(1))), "1023.9 MiB");
   EXPECT_EQ(ToText(Bytes(100)), "100 B");
   EXPECT_EQ(ToText(1536_MiB), "1.5 GiB");
+}
+
+TEST(ToText, HasAsManyDigitsAsItNeedsUpToTwo) {
+  EXPECT_EQ(ToText(8448_MiB), "8.25 GiB");
+  EXPECT_EQ(ToText(8704_MiB), "8.5 GiB");
+  EXPECT_EQ(ToText(Bytes(8_GiB + 52_MiB)), "8.05 GiB");
+  EXPECT_EQ(ToText(Bytes(8_GiB + 1_MiB)), "8 GiB");
+  EXPECT_EQ(ToText(Bytes(1536)), "1.5 KiB");
+}
+
+TEST(ToText, SaysWhatWasAskedFor) {
+  for (const char* text : {"3.2 GiB", "3.3 GiB", "7.99 GiB", "1.15 TiB", "100.7 MiB"}) {
+    EXPECT_EQ(ToText(*ParseBytes(text)), text);
+  }
 }
 
 TEST(ParseCompute, ReadsPercentAndMillis) {

@@ -62,6 +62,7 @@ struct ViewerReport {
 };
 
 struct Options {
+  NodeId node;                      // The machine's name, for cards whose agent names none.
   Duration tick{250};               // Longest time between two looks at the world.
   Duration stop_grace{5'000};       // From "asked to end" to "killed".
   Duration start_deadline{60'000};  // Display and first frame by then, or failed.

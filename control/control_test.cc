@@ -434,6 +434,20 @@ TEST(Cards, AreForgottenAtTheNextStartOnceGone) {
   EXPECT_EQ(rows->front().value.id, GpuId("GPU-2"));
 }
 
+TEST(Cards, AreInTheMachineOfTheirAgentUnlessTheySayMore) {
+  const Gpu silent{.id = GpuId("GPU-1"), .memory = 24_GiB};
+  const Gpu telling{.id = GpuId("GPU-2"), .node = NodeId("zeus"), .memory = 24_GiB};
+  GpuFacts facts{.node = NodeId("atlas"), .cards = std::nullopt};
+  facts.cards = {{silent, {}}, {telling, {}}};
+  const auto writes = GpuSteps({}, facts);
+  ASSERT_EQ(writes.size(), 2u);
+  EXPECT_EQ(store::Decode<Gpu>(*writes[0].body)->node, NodeId("atlas"));
+  EXPECT_EQ(store::Decode<Gpu>(*writes[1].body)->node, NodeId("zeus"));
+  // A row from before the machine had a name is mended.
+  const Gpus rows = {{silent.id, {silent, 7}}};
+  EXPECT_EQ(GpuSteps(rows, facts).front().expected, 7u);
+}
+
 TEST(Cards, AreNotRewrittenWithoutNeed) {
   auto house = OneCard();
   const uint64_t version = house->store.Version();

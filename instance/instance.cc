@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instance/instance.h"
 
-#include <array>
 #include <fmt/core.h>
 #include <map>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "control/control.h"
 #include "instance/cards.h"
 #include "instance/folders.h"
+#include "instance/host_name.h"
 #include "instance/layout.h"
 #include "instance/seed.h"
 #include "instance/version.h"
@@ -31,10 +31,7 @@ bool IsLoopback(const std::string& address) {
 std::string UrlOf(const std::string& address, uint16_t port, bool tls) {
   const bool v6 = address.find(':') != std::string::npos;
   std::string host = v6 ? "[" + address + "]" : address;
-  if (address == "0.0.0.0" || address == "::") {
-    std::array<char, 256> name{};
-    if (gethostname(name.data(), name.size() - 1) == 0) host = name.data();
-  }
+  if (address == "0.0.0.0" || address == "::") host = HostName();
   return fmt::format("{}://{}:{}", tls ? "https" : "http", host, port);
 }
 
@@ -138,7 +135,8 @@ Result<void> Machine::OpenControl() {
   auto runtime = runtime::OpenSandbox(std::move(options));
   if (!runtime) return Fail(runtime.error());
   runtime_ = std::move(*runtime);
-  control_ = control::Control::Create({*store_, *agent_, *runtime_, *audit_, clock_}, {});
+  control_ = control::Control::Create({*store_, *agent_, *runtime_, *audit_, clock_},
+                                      {.node = NodeId(HostName())});
   return {};
 }
 
@@ -156,8 +154,7 @@ Result<net::Listen> Machine::TcpListen() {
                              .key_pem = state_ + "/tls-key.pem"};
   std::vector<std::string> names = options_.names;
   names.insert(names.end(), {"localhost", "127.0.0.1"});
-  std::array<char, 256> host{};
-  if (gethostname(host.data(), host.size() - 1) == 0) names.emplace_back(host.data());
+  names.push_back(HostName());
   if (options_.address != "0.0.0.0" && options_.address != "::" && !IsLoopback(options_.address)) {
     names.push_back(options_.address);
   }

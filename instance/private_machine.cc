@@ -17,6 +17,7 @@
 #include "control/control.h"
 #include "control/run_process.h"
 #include "instance/cards.h"
+#include "instance/host_name.h"
 #include "instance/layout.h"
 #include "model/pool.h"
 #include "runtime/fake.h"
@@ -120,7 +121,8 @@ Result<void> Private::Open(const Layout& layout) {
   auto agent = agent::StartLocalAgent(*cards_.backend, std::move(options));
   if (!agent) return Fail(agent.error());
   agent_ = std::move(*agent);
-  control_ = control::Control::Create({*store_, *agent_, *runtime_, audit_, clock_}, {});
+  control_ = control::Control::Create({*store_, *agent_, *runtime_, audit_, clock_},
+                                      {.node = NodeId(HostName())});
   return {};
 }
 

@@ -160,7 +160,7 @@ TEST(WaitReason, NamesTheModelAskedFor) {
   request.gpu_model = "NVIDIA A10";
   EXPECT_EQ(
       SayDecision({Card("a", 24_GiB, {20_GiB}), OfModel("NVIDIA L4", Card("b", 24_GiB))}, request),
-      "wait: needs 8 GiB on one NVIDIA A10; largest free: 4 GiB");
+      "wait: needs 8 GiB on one NVIDIA A10 card; largest free: 4 GiB");
   request = Ask(8_GiB);
   request.only = {GpuId("a")};
   EXPECT_EQ(SayDecision({Card("a", 24_GiB, {20_GiB}), Card("b", 24_GiB)}, request),

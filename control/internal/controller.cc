@@ -174,7 +174,7 @@ int Controller::ShiftByClockJump() {
 }
 
 int Controller::StepGpus() {
-  GpuFacts facts{.now = partners_.clock.Now(), .cards = std::nullopt};
+  GpuFacts facts{.now = partners_.clock.Now(), .node = options_.node, .cards = std::nullopt};
   if (auto cards = partners_.agent.Cards(); cards) {
     facts.cards = std::move(*cards);
     facts.first_answer = !agent_known_;

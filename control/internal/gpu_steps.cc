@@ -16,10 +16,11 @@ bool SameCard(const Gpu& a, const Gpu& b) {
 }
 
 // The row that a card's answer leads to.
-Gpu Merged(const Gpu& answer, const Gpu* row, TimePoint now) {
+Gpu Merged(const Gpu& answer, const Gpu* row, const GpuFacts& facts) {
   Gpu merged = answer;
   merged.shares.clear();
-  merged.last_seen = now;
+  merged.last_seen = facts.now;
+  if (merged.node.empty()) merged.node = facts.node;
   if (merged.pool.empty()) merged.pool = PoolId("shared");
   if (row == nullptr) return merged;
   merged.shares = row->shares;
@@ -57,7 +58,7 @@ std::vector<store::Write> GpuSteps(const Gpus& rows, const GpuFacts& facts) {
     if (!seen.insert(card.gpu.id).second) continue;
     const auto found = rows.find(card.gpu.id);
     const Gpu* row = found == rows.end() ? nullptr : &found->second.value;
-    Gpu merged = Merged(card.gpu, row, facts.now);
+    Gpu merged = Merged(card.gpu, row, facts);
     if (row == nullptr) {
       writes.push_back(store::Put(merged, 0));
     } else if (!SameCard(merged, *row) || facts.now - row->last_seen >= kSeenEvery ||

@@ -13,6 +13,7 @@ namespace sluice::control {
 
 struct GpuFacts {
   TimePoint now;
+  NodeId node;  // Where a card is whose answer does not say it.
   // nullopt: the agent did not answer just now.
   std::optional<std::vector<agent::CardState>> cards;
   Duration silent_for{0};     // Since its last answer, by the steady clock.

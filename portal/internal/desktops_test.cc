@@ -422,6 +422,24 @@ TEST_F(Gpus, AreCordonedByAdmins) {
   world.SendForJson(Ask("GET", "/v1/gpus/none").As(ada), 404);
 }
 
+TEST_F(Gpus, AreListedByMachineAndIndexAlsoOverPages) {
+  const auto put = [this](const char* id, const char* node, int index) {
+    world.Put(store::Put(Gpu{.id = GpuId(id), .node = NodeId(node), .index = index}, 0));
+  };
+  put("GPU-e", "atlas", 2);
+  put("GPU-d", "atlas", 10);
+  put("GPU-a", "zeus", 0);
+  std::string ids;
+  std::string cursor;
+  do {
+    const Json page = world.SendForJson(Ask("GET", "/v1/gpus?limit=1" + cursor).As(eve), 200);
+    for (const Json& gpu : page["items"]) ids += gpu["id"].get<std::string>() + " ";
+    const Json& next = page["next_cursor"];
+    cursor = next.is_string() ? "&cursor=" + next.get<std::string>() : "";
+  } while (!cursor.empty());
+  EXPECT_EQ(ids, "GPU-e GPU-d GPU-1 GPU-a ");
+}
+
 TEST_F(Gpus, AreInTheMetricsWithDcgmsNames) {
   Share();
   EXPECT_EQ(world.Send(Ask("GET", "/metrics").From("127.0.0.1")).status, 401);

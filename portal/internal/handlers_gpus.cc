@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -40,6 +41,11 @@ Result<std::vector<Waiting>> Queue(App& app) {
   return waiting;
 }
 
+// What cards are ordered by, and what a page goes on after: machine, place in it, id.
+std::string PlaceOf(const Gpu& gpu) {
+  return fmt::format("{}\n{:010}\n{}", gpu.node.text(), gpu.index, gpu.id.text());
+}
+
 void WriteWaiting(JsonWriter& json, const Waiting& waiting, bool seen, const std::string& owner) {
   const Claim& claim = waiting.claim->value;
   json.BeginObject().Field("claim_id", claim.id.text());
@@ -58,20 +64,20 @@ void WriteWaiting(JsonWriter& json, const Waiting& waiting, bool seen, const std
 Answer ListGpus(App& app, const Call& call) {
   const auto page = QueryPage(call.request);
   if (!page) return tl::unexpected(page.error());
-  const auto gpus = app.objects.List<Gpu>(page->after, page->limit + 1);
+  const auto gpus = app.objects.List<Gpu>();
   if (!gpus) return No(gpus.error());
+  std::map<std::string, Stored<Gpu>> ordered;
+  for (const auto& gpu : gpus->objects) ordered.emplace(PlaceOf(gpu->value), gpu);
   View view(app);
   ListWriter list;
-  size_t count = 0;
-  std::string last;
   std::string next;
-  for (const auto& gpu : gpus->objects) {
+  size_t count = 0;
+  for (auto at = ordered.upper_bound(page->after); at != ordered.end(); ++at) {
     if (count++ == page->limit) {
-      next = CursorFor(last);
+      next = CursorFor(std::prev(at)->first);
       break;
     }
-    view.Write(list.json(), *gpu, &call.caller);
-    last = gpu->value.id.text();
+    view.Write(list.json(), *at->second, &call.caller);
   }
   return list.Finish(gpus->version, next);
 }

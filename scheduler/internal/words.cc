@@ -24,12 +24,12 @@ std::pair<std::string, std::string> TellApart(Bytes a, Bytes b) {
   return {std::to_string(a.value()) + " B", std::to_string(b.value()) + " B"};
 }
 
-// "card", "whole NVIDIA A10", "named cards".
+// "card", "whole NVIDIA A10 card", "named cards".
 std::string Noun(const ClaimRequest& request, bool plural) {
   std::string noun = request.only.empty() ? "" : "named ";
   if (request.whole) noun += "whole ";
-  if (!request.gpu_model.empty()) return noun + request.gpu_model;
-  if (!request.vendor.empty()) noun += request.vendor + " ";
+  const std::string& kind = request.gpu_model.empty() ? request.vendor : request.gpu_model;
+  if (!kind.empty()) noun += kind + " ";
   return noun + (plural ? "cards" : "card");
 }
 

@@ -20,7 +20,11 @@ describe('Figures', () => {
     [kGiB - 1, '1023.9 MiB'],
     [kGiB, '1 GiB'],
     [1.5 * kGiB, '1.5 GiB'],
-    [8 * kGiB - 1, '7.9 GiB'],
+    [8 * kGiB - 1, '7.99 GiB'],
+    [8.25 * kGiB, '8.25 GiB'],
+    [8.5 * kGiB, '8.5 GiB'],
+    [8.05 * kGiB, '8.05 GiB'],
+    [Math.floor(3.3 * kGiB), '3.3 GiB'],
     [80 * kGiB, '80 GiB'],
   ])('say %d bytes as %s', (bytes, text) => {
     expect(memory(bytes)).toBe(text);

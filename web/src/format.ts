@@ -5,13 +5,14 @@ import type { Language, Words } from './i18n';
 export const kMiB = 1024 * 1024;
 export const kGiB = 1024 * kMiB;
 
-// "8 GiB", "1.5 GiB", "512 MiB", "0 MiB". At most one digit after the point, cut, never rounded up
-// to more than there is.
+// "8 GiB", "1.5 GiB", "8.25 GiB", "512 MiB", "0 MiB". As many digits after the point as it needs,
+// at most two (MiB: one), cut, never rounded up to more than there is: as ToText in base/units.cc.
 export function memory(bytes: number): string {
-  const unit = bytes >= kGiB ? kGiB : kMiB;
-  const tenths = Math.floor((bytes / unit) * 10);
-  const text = tenths % 10 === 0 ? String(tenths / 10) : (tenths / 10).toFixed(1);
-  return `${text} ${unit === kGiB ? 'GiB' : 'MiB'}`;
+  const [unit, name, parts] = bytes >= kGiB ? [kGiB, 'GiB', 100] : [kMiB, 'MiB', 10];
+  const whole = Math.floor(bytes / unit);
+  const rest = Math.floor(bytes) - whole * unit;
+  const fraction = Math.floor(((rest + 1) * parts - 1) / unit);
+  return `${(whole * parts + fraction) / parts} ${name}`;
 }
 
 // "3.2 / 8 GiB" when both have one unit, else "512 MiB / 8 GiB".

@@ -15,7 +15,7 @@ describe('Sentence', () => {
 
   test.each([
     ['needs 8 GiB on one card; largest free: 3 GiB', '需要单卡 8 GiB；当前最大空闲 3 GiB。'],
-    ['needs 8 GiB on one NVIDIA L4; it is full', '需要 NVIDIA L4 单卡 8 GiB；显卡已满。'],
+    ['needs 8 GiB on one NVIDIA L4 card; it is full', '需要 NVIDIA L4 单卡 8 GiB；显卡已满。'],
     [
       'needs 2 GiB on one card; 3 GiB are free, but kept for the first in the queue',
       '需要单卡 2 GiB；空闲 3 GiB，但保留给队首。',

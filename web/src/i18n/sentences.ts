@@ -122,9 +122,9 @@ const parts: Form[] = [
     form: /^needs (\S+ \S+) and (\S+) of the compute on (?:one|the named) card$/,
     say: '需要单卡 $1 和 $2 的算力',
   },
-  { form: /^needs (\S+ \S+) on (?:one|the) (.+)$/, say: '需要 $2 单卡 $1' },
+  { form: /^needs (\S+ \S+) on (?:one|the) (.+) card$/, say: '需要 $2 单卡 $1' },
   {
-    form: /^needs (\S+ \S+) and (\S+) of the compute on (?:one|the) (.+)$/,
+    form: /^needs (\S+ \S+) and (\S+) of the compute on (?:one|the) (.+) card$/,
     say: '需要 $3 单卡 $1 和 $2 的算力',
   },
   { form: /^largest free: (.+)$/, say: '当前最大空闲 $1' },

@@ -28,7 +28,7 @@ import type { DesktopCreate, Gpu, Offer, OfferList, Template } from '../api/type
 import { kGiB, lengthOfTime, memory } from '../format';
 import { useWords } from '../i18n';
 import { sentence } from '../i18n/sentences';
-import { modelWords } from '../parts/desktop';
+import { cardWords, modelWords } from '../parts/desktop';
 import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
 import { useToLaunch } from '../parts/launch';
 import { ErrorLine, explain, fieldSaid, PageHead, Waiting } from '../parts/Say';
@@ -277,9 +277,7 @@ function Summary(props: { wish: Wish; name: string; offers: OfferList | undefine
           />
           <Text size="sm" c="dimmed">
             {t('new.on_card', {
-              card: [`${modelWords(card.model, card.simulated, words)} ${card.index}`, card.node]
-                .filter(Boolean)
-                .join(' · '),
+              card: [cardWords(card, words), card.node].filter(Boolean).join(' · '),
             })}
           </Text>
         </>

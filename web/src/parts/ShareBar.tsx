@@ -5,6 +5,7 @@ import { Tooltip } from '@mantine/core';
 import type { Gpu, GpuShare } from '../api/types';
 import { fullTime, memory, memoryOf, percent } from '../format';
 import { useWords, type Words } from '../i18n';
+import { cardWords } from './desktop';
 
 export type SegmentKind = 'mine' | 'planned' | 'idle' | 'busy' | 'vm' | 'moving' | 'other';
 
@@ -124,7 +125,7 @@ export function CardBar(props: {
       stale={gpu.stale}
       tall={props.tall}
       label={words.t('share.bar', {
-        card: `${gpu.model} ${gpu.index}`,
+        card: cardWords(gpu, words),
         held: memoryOf(gpu.held_bytes, gpu.memory_bytes),
       })}
     />

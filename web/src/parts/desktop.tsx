@@ -2,7 +2,7 @@
 // What a desktop's state means to its user: its word, its picture, its main act.
 import { Text } from '@mantine/core';
 import type { ComponentType, ReactNode } from 'react';
-import type { Desktop, DesktopState } from '../api/types';
+import type { Desktop, DesktopState, Gpu } from '../api/types';
 import { clock, fullTime, until } from '../format';
 import { useWords, type Words } from '../i18n';
 import { sentence } from '../i18n/sentences';
@@ -62,6 +62,12 @@ export function StateWord({ state }: { state: DesktopState }) {
 export function modelWords(model: string, simulated: boolean, { t }: Words): string {
   const said = model.toLowerCase().includes(t('simulated.word'));
   return simulated && !said ? `${model} · ${t('simulated.word')}` : model;
+}
+
+// One card of a machine: its model and which of them it is.
+export function cardWords(card: Pick<Gpu, 'model' | 'simulated' | 'index'>, words: Words): string {
+  const model = modelWords(card.model, card.simulated, words);
+  return words.t('share.card', { model, index: card.index });
 }
 
 // One sentence: why it is as it is, with its figures.

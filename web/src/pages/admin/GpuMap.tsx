@@ -8,7 +8,7 @@ import type { Gpu, QueueItem } from '../../api/types';
 import { clock, fullTime, memory, memoryOf, relative, until } from '../../format';
 import { useWords } from '../../i18n';
 import { sentence } from '../../i18n/sentences';
-import { modelWords } from '../../parts/desktop';
+import { cardWords, modelWords } from '../../parts/desktop';
 import { IconAlertTriangle, IconCheck, IconClock, IconPlayerStop } from '../../parts/icons';
 import { useNow } from '../../parts/now';
 import { Rows } from '../../parts/Rows';
@@ -95,7 +95,7 @@ function Card({ gpu, admin }: { gpu: Gpu; admin: boolean }) {
   const words = useWords();
   const { t } = words;
   return (
-    <article className="panel gpu-card" aria-label={`${gpu.model} ${gpu.index}`} data-gpu={gpu.id}>
+    <article className="panel gpu-card" aria-label={cardWords(gpu, words)} data-gpu={gpu.id}>
       <div className="card-head">
         <div>
           <h2>
