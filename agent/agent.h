@@ -78,6 +78,13 @@ class Agent {
   // kNotFound for an unknown card, kResourceExhausted when the regions cannot be written.
   virtual Result<PreparedShare> Prepare(const ShareSpec& spec) = 0;
 
+  // Changes what a prepared share may use while its programs run: the same cards in the same order,
+  // other memory, guarantee or cap. Fails with kNotFound, kInvalidArgument for other cards, and
+  // kFailedPrecondition with the figure, and nothing changed, when the share uses more than it
+  // would be left with. What was being reserved in that very moment may stay above the new limit;
+  // nothing more is granted.
+  virtual Result<void> Resize(const ClaimId& claim, const std::vector<Allocation>& allocations) = 0;
+
   // Removes the regions. Processes that still use the share are the caller's to end first; what
   // they hold is refused from then on. Releasing what is not there succeeds.
   virtual Result<void> Release(const ClaimId& claim) = 0;

@@ -67,6 +67,7 @@ class LocalAgent final : public Agent {
 
   Result<std::vector<CardState>> Cards() override { return sampler_.Cards(); }
   Result<PreparedShare> Prepare(const ShareSpec& spec) override;
+  Result<void> Resize(const ClaimId& claim, const std::vector<Allocation>& allocations) override;
   Result<void> Release(const ClaimId& claim) override;
   Result<ShareUsage> Usage(const ClaimId& claim) override;
   std::vector<ClaimId> Prepared() override;
@@ -355,6 +356,16 @@ Result<PreparedShare> LocalAgent::Prepare(const ShareSpec& spec) {
       place = std::move(*share);
     }
     return prepared;
+  });
+}
+
+Result<void> LocalAgent::Resize(const ClaimId& claim, const std::vector<Allocation>& allocations) {
+  return state_.With([&](State& state) -> Result<void> {
+    const auto found = state.shares.find(claim);
+    if (found == state.shares.end()) {
+      return Fail(Code::kNotFound, "no share is prepared for " + claim.text());
+    }
+    return found->second->Resize(allocations);
   });
 }
 

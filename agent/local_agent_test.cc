@@ -235,6 +235,29 @@ TEST_F(LocalAgentTest, SurvivesALedgerThatIsCutShort) {
   EXPECT_TRUE(agent_->Usage(ClaimId("clm_1")));
 }
 
+TEST_F(LocalAgentTest, ResizesALiveShareButNotBelowItsUse) {
+  ASSERT_TRUE(agent_->Prepare(Spec()));
+  Hold(3_GiB);
+  const auto* policy = MapPage<region::PolicyPage>(Page("policy"));
+  const auto resize = [&](Bytes memory, int64_t guarantee) {
+    return agent_->Resize(ClaimId("clm_1"),
+                          {{gpu_, memory, ComputeMillis(guarantee), ComputeMillis(500)}});
+  };
+  ASSERT_TRUE(resize(4_GiB, 200));
+  EXPECT_EQ(policy->devices[0].memory_limit_bytes.load(), uint64_t{4} << 30);
+  EXPECT_EQ(policy->devices[0].guarantee_millis.load(), 200U);
+  EXPECT_EQ(policy->devices[0].cap_millis.load(), 500U);
+  const auto refused = resize(2_GiB, 100);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
+  EXPECT_NE(refused.error().message.find("use 3 GiB now"), std::string::npos);
+  EXPECT_EQ(policy->devices[0].memory_limit_bytes.load(), uint64_t{4} << 30);
+  EXPECT_EQ(policy->devices[0].guarantee_millis.load(), 200U);
+  EXPECT_TRUE(resize(3_GiB, 100));
+  EXPECT_EQ(agent_->Resize(ClaimId("clm_1"), {}).error().code, Code::kInvalidArgument);
+  EXPECT_EQ(agent_->Resize(ClaimId("clm_2"), {}).error().code, Code::kNotFound);
+}
+
 TEST_F(LocalAgentTest, RefusesEverythingAfterRelease) {
   ASSERT_TRUE(agent_->Prepare(Spec()));
   const auto* policy = MapPage<region::PolicyPage>(Page("policy"));

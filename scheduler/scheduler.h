@@ -47,6 +47,13 @@ using Decision = std::variant<Placed, WaitFor, Never>;
 // out of service takes nothing, but as it may come back, a request is not Never because of it.
 Decision Decide(const Snapshot& snapshot, const ClaimRequest& request);
 
+// What `claim` would have of its card with the memory, guarantee and cap of `wish`; or, when the
+// card's other shares leave too little, a reason with figures and in `largest_free` the most memory
+// that it could have. Requires: `wish` is not for a whole card.
+std::variant<Allocation, WaitFor> Resize(const Gpu& gpu,
+                                         const ClaimId& claim,
+                                         const ClaimRequest& wish);
+
 // A claim in the queue, as the queue's order sees it.
 struct Waiting {
   ClaimId id;

@@ -54,6 +54,25 @@ TEST(Decide, GivesComputeLikeMemoryWhereNoneIsNamed) {
   EXPECT_EQ(guarantee(Card("a", 24_GiB)), ComputeMillis(200));
 }
 
+TEST(Resize, TakesWhatTheOthersLeave) {
+  Gpu card = Card("a", 24_GiB, {8_GiB, 4_GiB});
+  card.shares[0].guarantee = ComputeMillis(400);
+  card.shares[1].guarantee = ComputeMillis(300);
+  const ClaimId mine = card.shares[1].claim;
+  ClaimRequest wish = Ask(16_GiB);
+  wish.guarantee = ComputeMillis(600);
+  const Allocation all{GpuId("a"), 16_GiB, ComputeMillis(600), ComputeMillis(0)};
+  EXPECT_EQ(std::get<Allocation>(Resize(card, mine, wish)), all);
+  card.mode = GpuMode::kCordoned;
+  EXPECT_EQ(std::get<Allocation>(Resize(card, mine, wish)), all);
+  wish.guarantee = ComputeMillis(601);
+  EXPECT_EQ(std::get<WaitFor>(Resize(card, mine, wish)).reason,
+            "the card has 60% of its compute for this share");
+  const auto refused = std::get<WaitFor>(Resize(card, mine, Ask(16_GiB + Bytes(1))));
+  EXPECT_EQ(refused.reason, "the card has 16 GiB for this share");
+  EXPECT_EQ(refused.largest_free, 16_GiB);
+}
+
 TEST(Decide, PutsSeveralCardsOnOneMachine) {
   const std::vector<Gpu> fleet = {On("n1", Card("a", 24_GiB, {16_GiB})),
                                   On("n2", Card("b", 24_GiB, {12_GiB})),

@@ -174,6 +174,45 @@ void ShareRegion::Write(const ShareSpec& spec, const std::vector<Card>& cards, B
   page.magic = region::kPolicyMagic;
 }
 
+Result<void> ShareRegion::Resize(const std::vector<Allocation>& allocations) {
+  region::PolicyPage& page = policy();
+  const std::vector<GpuId> held = gpus();
+  const bool same =
+      std::ranges::equal(allocations, held, [](const auto& allocation, const GpuId& gpu) {
+        return allocation.gpu == gpu;
+      });
+  if (!same) {
+    return Fail(Code::kInvalidArgument, "a share keeps its cards when it is resized");
+  }
+  std::vector<uint64_t> before;
+  for (size_t i = 0; i < allocations.size(); ++i) {
+    before.push_back(page.devices[i].memory_limit_bytes);
+    page.devices[i].memory_limit_bytes = static_cast<uint64_t>(allocations[i].memory.value());
+  }
+  // Lowered first, then looked at: what is granted after the look fits the new limit.
+  for (size_t i = 0; i < allocations.size(); ++i) {
+    const uint64_t limit = page.devices[i].memory_limit_bytes;
+    const uint64_t used =
+        region::Total(ledger(), static_cast<int>(i)) + page.devices[i].overhead_bytes;
+    if (limit >= before[i] || used <= limit) {
+      continue;
+    }
+    for (size_t k = 0; k < before.size(); ++k) {
+      page.devices[k].memory_limit_bytes = before[k];
+    }
+    return Fail(Code::kFailedPrecondition,
+                fmt::format("its programs use {} now; {} would be too little",
+                            ToText(BytesOf(used)),
+                            ToText(allocations[i].memory)));
+  }
+  for (size_t i = 0; i < allocations.size(); ++i) {
+    page.devices[i].guarantee_millis = static_cast<uint32_t>(allocations[i].guarantee.value());
+    page.devices[i].cap_millis = static_cast<uint32_t>(allocations[i].cap.value());
+  }
+  ++page.generation;
+  return {};
+}
+
 bool ShareRegion::IsSame(const ShareRegion& other) const {
   struct stat mine = {};
   struct stat theirs = {};

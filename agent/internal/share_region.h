@@ -64,6 +64,9 @@ class ShareRegion {
   // Of the card, by this share, as last sampled.
   void SetUtilization(size_t device, int percent);
 
+  // See Agent::Resize.
+  Result<void> Resize(const std::vector<Allocation>& allocations);
+
   void Beat(uint64_t now_ms);
   ShareUsage Usage();
 

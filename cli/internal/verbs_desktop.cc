@@ -242,6 +242,53 @@ Action MakeRestart(CLI::App& app) {
   });
 }
 
+struct ResizeWish {
+  std::string memory;
+  std::string compute;
+  std::string cap;
+  bool wait = false;
+};
+
+// What is not named stays as it is.
+Json ResizeBody(const ResizeWish& wish, const Json& desktop) {
+  const Json& gpu = Object(desktop, "gpu");
+  Json body{{"memory_bytes",
+             wish.memory.empty() ? Number(gpu, "memory_bytes") : MemoryBytes(wish.memory)},
+            {"guarantee_percent", gpu.value("guarantee_percent", Json())},
+            {"cap_percent", Number(gpu, "cap_percent")}};
+  AddCompute(body, wish.compute, wish.cap);
+  return body;
+}
+
+int Resize(Context& context, const Json& desktop, const ResizeWish& wish) {
+  const std::string path = PathOf("desktops", desktop) + "/resize";
+  std::string said;
+  for (;;) {
+    try {
+      return Tell(context, context.api.Post(path, ResizeBody(wish, desktop)));
+    } catch (const CommandFailed& failed) {
+      if (!wish.wait || failed.failure.status != 409) throw;
+      if (failed.failure.text != said && !context.json) {
+        said = failed.failure.text;
+        Err("waiting: " + said + "\n");
+      }
+    }
+    std::this_thread::sleep_for(kLookEvery);
+  }
+}
+
+Action MakeResize(CLI::App& app) {
+  auto wish = std::make_shared<ResizeWish>();
+  app.add_option("--memory", wish->memory, "GPU memory, for example 8GiB; not below what is in use")
+      ->check(kMemory);
+  AddComputeOptions(app, wish->compute, wish->cap);
+  app.add_flag("--wait", wish->wait, "If programs hold more than that, wait until they do not");
+  app.require_option(1, 0);
+  return OnDesktop(app, [wish](Context& context, const Json& desktop) {
+    return Resize(context, desktop, *wish);
+  });
+}
+
 Action MakeDelete(CLI::App& app) {
   auto drop_home = std::make_shared<bool>(false);
   auto sure = std::make_shared<bool>(false);
@@ -313,6 +360,7 @@ constexpr Verb kVerbs[] = {
     {"desktop", "stop", "Stop it; its home is kept", MakeStop},
     {"desktop", "start", "Start it again", MakeStart},
     {"desktop", "restart", "Stop and start it on the same share", MakeRestart},
+    {"desktop", "resize", "Change its share while it runs", MakeResize},
     {"desktop", "delete", "Delete it; its home only with --delete-home", MakeDelete},
     {"desktop", "log", "What its start and its end said", MakeLog},
     {"desktop", "wait", "Return when it is ready, stopped or deleted", MakeWait},

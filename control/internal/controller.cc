@@ -487,6 +487,12 @@ Result<void> Controller::Release(const ClaimId& claim, const std::string& reason
   return ended;
 }
 
+Result<void> Controller::Resize(const ClaimId& claim, const ClaimRequest& wish) {
+  auto done = ResizeClaim(partners_.store, partners_.agent, claim, wish);
+  if (done) Nudge();  // What was given back may be what somebody waits for.
+  return done;
+}
+
 std::map<LaunchStage, Duration> Controller::UsualStageTimes() {
   return times_.With([](const LaunchTimes& times) { return times.Usual(); });
 }

@@ -44,6 +44,7 @@ class Controller : public Control {
   std::vector<Offer> Offers(Bytes memory) override;
   Result<agent::PreparedShare> StartRun(const ClaimId& claim, uint32_t tenant_uid) override;
   Result<void> Release(const ClaimId& claim, const std::string& reason) override;
+  Result<void> Resize(const ClaimId& claim, const ClaimRequest& wish) override;
   std::map<LaunchStage, Duration> UsualStageTimes() override;
 
  private:

@@ -26,6 +26,12 @@ Result<agent::PreparedShare> StartRunClaim(store::Store& store,
                                            const ClaimId& id,
                                            uint32_t tenant_uid);
 
+// See Control::Resize.
+Result<void> ResizeClaim(store::Store& store,
+                         agent::Agent& agent,
+                         const ClaimId& id,
+                         const ClaimRequest& wish);
+
 // Makes the desktop's regions and everything that its start needs.
 Result<void> PrepareDesktop(store::Store& store,
                             agent::Agent& agent,

@@ -233,6 +233,35 @@ TEST_F(Desktops, WithoutAnEndCannotBeExtended) {
   world.SendForJson(Ask(ask).Json({{"minutes", 0}}), 422);
 }
 
+TEST_F(Desktops, AreResizedThroughControl) {
+  const Desktop desktop = Add(DesktopState::kReady);
+  const Ask ask = Ask("POST", Path(desktop) + "/resize").As(lina);
+  const Json shown = world.SendForJson(
+      Ask(ask).Json({{"memory_bytes", GiB(4).value()}, {"guarantee_percent", 20}}), 200);
+  EXPECT_EQ(shown["gpu"]["memory_bytes"], GiB(4).value());
+  EXPECT_EQ(shown["gpu"]["guarantee_percent"], 20);
+  EXPECT_EQ(world.control.resized.first, desktop.claim);
+  EXPECT_EQ(world.control.resized.second.memory, GiB(4));
+  EXPECT_EQ(world.control.resized.second.guarantee, ComputeMillis(200));
+  world.SendForJson(Ask(ask).Json({{"memory_bytes", 0}}), 422);
+  world.SendForJson(Ask("POST", Path(desktop) + "/resize")
+                        .As(eve)
+                        .Json({{"memory_bytes", GiB(4).value()}}),
+                    404);
+}
+
+TEST_F(Desktops, StayAsTheyAreWhenControlRefusesTheSize) {
+  const Desktop desktop = Add(DesktopState::kReady);
+  world.control.resize_error = Error{Code::kFailedPrecondition, "its programs use 5 GiB now"};
+  const Json problem = world.SendForJson(Ask("POST", Path(desktop) + "/resize")
+                                             .As(lina)
+                                             .Json({{"memory_bytes", GiB(4).value()}}),
+                                         409);
+  EXPECT_EQ(problem["detail"], "The share stays as it is: its programs use 5 GiB now.");
+  const Json shown = world.SendForJson(Ask("GET", Path(desktop)).As(lina), 200);
+  EXPECT_EQ(shown["gpu"]["memory_bytes"], desktop.request.memory.value());
+}
+
 TEST_F(Desktops, ReportThatSomebodyIsThere) {
   const Desktop desktop = Add(DesktopState::kIdleWarned);
   world.SendForJson(Ask("POST", Path(desktop) + "/keep-alive").As(lina), 200);

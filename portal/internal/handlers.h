@@ -34,6 +34,7 @@ Answer UpdateDesktop(App& app, const Call& call);
 Answer DeleteDesktop(App& app, const Call& call);
 Answer RestartDesktop(App& app, const Call& call);
 Answer ExtendDesktop(App& app, const Call& call);
+Answer ResizeDesktop(App& app, const Call& call);
 Answer KeepDesktopAlive(App& app, const Call& call);
 Answer MessageDesktop(App& app, const Call& call);
 Answer StopDesktop(App& app, const Call& call);

@@ -42,6 +42,7 @@ constexpr std::array kRoutes = std::to_array<Route>({
     {.method = "PATCH", .path = "/v1/desktops/{id}", .operation = "updateDesktop", .scope = kWrite, .takes_body = true, .needs_if_match = true, .serving = kSlow, .handler = UpdateDesktop},
     {.method = "DELETE", .path = "/v1/desktops/{id}", .operation = "deleteDesktop", .scope = kWrite, .queries = "keep_home", .needs_if_match = true, .serving = kSlow, .handler = DeleteDesktop},
     {.method = "POST", .path = "/v1/desktops/{id}/restart", .operation = "restartDesktop", .scope = kWrite, .serving = kSlow, .handler = RestartDesktop},
+    {.method = "POST", .path = "/v1/desktops/{id}/resize", .operation = "resizeDesktop", .scope = kWrite, .takes_body = true, .idempotency = kTakesKey, .serving = kSlow, .handler = ResizeDesktop},
     {.method = "POST", .path = "/v1/desktops/{id}/extensions", .operation = "extendDesktop", .scope = kWrite, .takes_body = true, .idempotency = kTakesKey, .serving = kSlow, .handler = ExtendDesktop},
     {.method = "POST", .path = "/v1/desktops/{id}/keep-alive", .operation = "keepDesktopAlive", .scope = kWrite, .serving = kSlow, .handler = KeepDesktopAlive},
     {.method = "GET", .path = "/v1/desktops/{id}/processes", .operation = "listDesktopProcesses", .scope = kRead, .handler = ListDesktopProcesses},

@@ -52,6 +52,18 @@ Result<agent::PreparedShare> Node::NodeAgent::Prepare(const agent::ShareSpec& sp
   return share;
 }
 
+Result<void> Node::NodeAgent::Resize(const ClaimId& claim,
+                                     const std::vector<Allocation>& allocations) {
+  std::lock_guard lock(node_.mutex_);
+  const auto found = node_.regions.find(claim);
+  if (found == node_.regions.end()) return Fail(Code::kNotFound, "no regions");
+  if (allocations.front().memory < node_.least_memory) {
+    return Fail(Code::kFailedPrecondition,
+                "its programs use " + ToText(node_.least_memory) + " now");
+  }
+  return node_.Call("agent.resize", [&] { found->second.allocations = allocations; });
+}
+
 Result<void> Node::NodeAgent::Release(const ClaimId& claim) {
   std::lock_guard lock(node_.mutex_);
   return node_.Call("agent.release", [&] { node_.regions.erase(claim); });

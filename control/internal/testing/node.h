@@ -39,6 +39,7 @@ class Node {
   std::optional<Error> stop_error;
   bool stuck_starting = false;  // The display never comes up.
   int utilization_percent = 0;
+  Bytes least_memory;  // Used by every share: none is resized below it.
   std::function<Fault(const std::string& call)> fault = [](const std::string&) {
     return Fault::kNone;
   };
@@ -60,6 +61,8 @@ class Node {
     explicit NodeAgent(Node& node) : node_(node) {}
     Result<std::vector<agent::CardState>> Cards() override;
     Result<agent::PreparedShare> Prepare(const agent::ShareSpec& spec) override;
+    Result<void> Resize(const ClaimId& claim,
+                        const std::vector<Allocation>& allocations) override;
     Result<void> Release(const ClaimId& claim) override;
     Result<agent::ShareUsage> Usage(const ClaimId& claim) override;
     std::vector<ClaimId> Prepared() override;

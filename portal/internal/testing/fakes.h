@@ -79,6 +79,13 @@ class FakeControl final : public control::Control {
     if (auto done = store_.Commit({&write, 1}); !done) return Fail(done.error());
     return {};
   }
+  Result<void> Resize(const ClaimId& claim, const ClaimRequest& wish) override {
+    if (resize_error) return Fail(*resize_error);
+    resized = {claim, wish};
+    return {};
+  }
+  std::optional<Error> resize_error;
+  std::pair<ClaimId, ClaimRequest> resized;
   std::map<LaunchStage, Duration> UsualStageTimes() override {
     return {{LaunchStage::kPlace, Duration(20)}, {LaunchStage::kStartDisplay, Duration(400)}};
   }
@@ -106,6 +113,7 @@ class FakeAgent final : public agent::Agent {
   Result<agent::PreparedShare> Prepare(const agent::ShareSpec&) override {
     return agent::PreparedShare();
   }
+  Result<void> Resize(const ClaimId&, const std::vector<Allocation>&) override { return {}; }
   Result<void> Release(const ClaimId&) override { return {}; }
   Result<agent::ShareUsage> Usage(const ClaimId& claim) override {
     return usage_.With([&](const auto& all) -> Result<agent::ShareUsage> {

@@ -160,6 +160,8 @@ export const desktopActions = {
         version,
       }),
     ),
+  resize: (desktop: T.Desktop, body: T.ShareChange) =>
+    call<T.Desktop>(`/v1/desktops/${desktop.id}/resize`, { method: 'POST', body }),
   restart: (desktop: T.Desktop) =>
     call<T.Desktop>(`/v1/desktops/${desktop.id}/restart`, { method: 'POST' }),
   extend: (desktop: T.Desktop, minutes: number) =>

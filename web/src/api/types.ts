@@ -20,6 +20,7 @@ export type Desktop = Schemas['Desktop'];
 export type DesktopState = Schemas['DesktopState'];
 export type DesktopCreate = Schemas['DesktopCreate'];
 export type DesktopPatch = Schemas['DesktopPatch'];
+export type ShareChange = Schemas['ShareChange'];
 export type Stage = Schemas['Stage'];
 export type Usage = Schemas['Usage'];
 export type Process = Schemas['ProcessList']['items'][number];

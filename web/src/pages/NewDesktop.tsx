@@ -28,6 +28,7 @@ import type { DesktopCreate, Gpu, Offer, OfferList, Template } from '../api/type
 import { kGiB, lengthOfTime, memory } from '../format';
 import { useWords } from '../i18n';
 import { sentence } from '../i18n/sentences';
+import { ComputeFields, computeWords, guaranteeByMemory, type ComputeWish } from '../parts/Compute';
 import { cardWords, modelWords } from '../parts/desktop';
 import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
 import { useToLaunch } from '../parts/launch';
@@ -46,6 +47,7 @@ interface Wish {
   memoryBytes: number;
   // '' is any.
   model: string;
+  compute: ComputeWish;
   runForS: number;
   idleStopS: number;
   gpuKeepsAlive: boolean;
@@ -58,6 +60,14 @@ export function likelyCard(gpus: Gpu[], memoryBytes: number, model: string): Gpu
     .filter((g) => g.mode === 'shared' && !g.stale && (model === '' || g.model === model))
     .filter((g) => g.free_bytes >= memoryBytes)
     .sort((a, b) => a.free_bytes - b.free_bytes || a.index - b.index)[0];
+}
+
+// What a share is guaranteed where nothing is said, on the card that it would likely get.
+function byMemoryOf(wish: Wish, gpus: Gpu[]): number {
+  const card =
+    likelyCard(gpus, wish.memoryBytes, wish.model) ??
+    gpus.find((g) => wish.model === '' || g.model === wish.model);
+  return guaranteeByMemory(wish.memoryBytes, card?.memory_bytes ?? 0);
 }
 
 // The answer for the whole wish: the best of the models it may take.
@@ -212,6 +222,12 @@ function ShareSection(props: {
           error={fieldSaid(error, '/gpu/model', words)}
         />
       )}
+      <ComputeFields
+        wish={wish.compute}
+        byMemory={byMemoryOf(wish, props.gpus)}
+        error={fieldSaid(error, '/gpu/cap_percent', words)}
+        set={(compute) => set({ compute })}
+      />
       <Offers offers={offers} wanted={wish.memoryBytes} onUse={use} />
     </>
   );
@@ -304,6 +320,8 @@ function Summary(props: { wish: Wish; name: string; offers: OfferList | undefine
         <dd>{templateWords(wish.template, words).name}</dd>
         <dt>{t('new.share')}</dt>
         <dd>{memory(wish.memoryBytes)}</dd>
+        <dt>{t('compute.title')}</dt>
+        <dd>{computeWords(wish.compute, byMemoryOf(wish, gpus), words)}</dd>
         <dt>{t('new.run_for')}</dt>
         <dd>{wish.runForS ? lengthOfTime(wish.runForS, words) : t('new.no_end')}</dd>
         <dt>{t('new.idle')}</dt>
@@ -322,7 +340,12 @@ function toBody(wish: Wish, name: string): DesktopCreate {
     name,
     template_id: wish.template.id,
     kind: 'container',
-    gpu: { memory_bytes: wish.memoryBytes, ...(wish.model && { model: wish.model }) },
+    gpu: {
+      memory_bytes: wish.memoryBytes,
+      ...(wish.model && { model: wish.model }),
+      guarantee_percent: wish.compute.guarantee,
+      cap_percent: wish.compute.cap,
+    },
     run_for_s: wish.runForS,
     idle: { stop_after_s: wish.idleStopS, gpu_keeps_alive: wish.gpuKeepsAlive },
     keyboard_layout: wish.layout,
@@ -359,6 +382,7 @@ function Form({ templates, first }: { templates: Template[]; first: Template }) 
     name: null,
     memoryBytes: first.default_memory_bytes || 8 * kGiB,
     model: '',
+    compute: { guarantee: null, cap: 0 },
     runForS: 0,
     idleStopS: first.default_idle_stop_s,
     gpuKeepsAlive: true,
@@ -377,7 +401,9 @@ function Form({ templates, first }: { templates: Template[]; first: Template }) 
   );
   const name = wish.name ?? proposed;
   const nameError = name.trim() === '' ? t('say.needed') : fieldSaid(error, '/name', words);
-  const inField = ['/gpu/memory_bytes', '/gpu/model', '/name'].some((p) => error?.field(p));
+  const inField = ['/gpu/memory_bytes', '/gpu/model', '/gpu/cap_percent', '/name'].some((p) =>
+    error?.field(p),
+  );
   const failure = create.error && !inField ? explain(create.error, words) : null;
   const submit = (event: FormEvent) => {
     event.preventDefault();

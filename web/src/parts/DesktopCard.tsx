@@ -9,8 +9,16 @@ import { memory, memoryOf } from '../format';
 import { useWords } from '../i18n';
 import { DeleteDesktop } from './DeleteDesktop';
 import { looks, modelWords, QueueLine, ReasonLine, StateWord, StopsLine } from './desktop';
-import { IconDots, IconList, IconPlayerStop, IconRefresh, IconTrash } from './icons';
+import {
+  IconAdjustments,
+  IconDots,
+  IconList,
+  IconPlayerStop,
+  IconRefresh,
+  IconTrash,
+} from './icons';
 import { useToLaunch } from './launch';
+import { ResizeShare } from './ResizeShare';
 import { useSayError } from './Say';
 import { CardBar, ShareBar } from './ShareBar';
 
@@ -80,7 +88,8 @@ export function MainButton({ desktop }: { desktop: Desktop }) {
   }
 }
 
-function More({ desktop, onDelete }: { desktop: Desktop; onDelete: () => void }) {
+function More(props: { desktop: Desktop; onResize: () => void; onDelete: () => void }) {
+  const { desktop, onResize, onDelete } = props;
   const { t } = useWords();
   const acts = useActs(desktop);
   const running = desktop.desired_state === 'running' && desktop.state !== 'failed';
@@ -104,6 +113,11 @@ function More({ desktop, onDelete }: { desktop: Desktop; onDelete: () => void })
         >
           {t('act.details')}
         </Menu.Item>
+        {desktop.state !== 'queued' && (
+          <Menu.Item leftSection={<IconAdjustments size={16} />} onClick={onResize}>
+            {t('resize.act')}
+          </Menu.Item>
+        )}
         {running && (
           <>
             <Menu.Item leftSection={<IconPlayerStop size={16} />} onClick={acts.stop}>
@@ -171,6 +185,7 @@ export function DesktopShare({ desktop, gpus }: { desktop: Desktop; gpus: Gpu[] 
 export function DesktopCard({ desktop, gpus }: { desktop: Desktop; gpus: Gpu[] }) {
   const { t, maybe } = useWords();
   const [deleting, setDeleting] = useState(false);
+  const [resizing, setResizing] = useState(false);
   const look = looks[desktop.state];
   return (
     <article
@@ -204,9 +219,14 @@ export function DesktopCard({ desktop, gpus }: { desktop: Desktop; gpus: Gpu[] }
           </Badge>
         )}
         <span style={{ marginLeft: 'auto' }}>
-          <More desktop={desktop} onDelete={() => setDeleting(true)} />
+          <More
+            desktop={desktop}
+            onResize={() => setResizing(true)}
+            onDelete={() => setDeleting(true)}
+          />
         </span>
       </div>
+      {resizing && <ResizeShare desktop={desktop} gpus={gpus} onClose={() => setResizing(false)} />}
       {deleting && <DeleteDesktop desktop={desktop} onClose={() => setDeleting(false)} />}
     </article>
   );

@@ -76,6 +76,7 @@ function linesOf(share: GpuShare, words: Words): string[] {
   if (share.guarantee_percent > 0) {
     lines.push(t('share.guarantee', { percent: share.guarantee_percent }));
   }
+  if (share.cap_percent > 0) lines.push(t('share.cap', { percent: share.cap_percent }));
   if (share.since) lines.push(t('share.since', { time: fullTime(share.since, language) }));
   lines.push(share.busy ? t('share.busy') : t('share.idle'));
   return lines;

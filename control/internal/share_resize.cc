@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "control/internal/claim_steps.h"
+#include "control/internal/share_writes.h"
+#include "scheduler/scheduler.h"
+#include "store/codec.h"
+
+namespace sluice::control {
+namespace {
+
+constexpr int kAttempts = 16;
+
+// What a resize would write, and what the agent is to enforce.
+struct Plan {
+  std::vector<Allocation> before;
+  std::vector<Allocation> after;
+  std::vector<store::Write> writes;
+};
+
+Claim Resized(Claim claim, const ClaimRequest& wish, std::vector<Allocation> allocations) {
+  claim.request.memory = wish.memory;
+  claim.request.guarantee = wish.guarantee;
+  claim.request.guarantee_by_memory = wish.guarantee_by_memory;
+  claim.request.cap = wish.cap;
+  claim.allocations = std::move(allocations);
+  return claim;
+}
+
+Result<Plan> PlanResize(store::Store& store,
+                        const store::Versioned<Claim>& claim,
+                        const ClaimRequest& wish) {
+  Plan plan{.before = claim.value.allocations, .after = {}, .writes = {}};
+  for (const Allocation& held : claim.value.allocations) {
+    auto gpu = store::Read<Gpu>(store, held.gpu.text());
+    if (!gpu) return Fail(gpu.error());
+    const auto answer = scheduler::Resize(gpu->value, claim.value.id, wish);
+    if (const auto* refused = std::get_if<scheduler::WaitFor>(&answer)) {
+      return Fail(Code::kResourceExhausted, refused->reason);
+    }
+    const auto& allocation = std::get<Allocation>(answer);
+    for (Share& share : gpu->value.shares) {
+      if (share.claim != claim.value.id) continue;
+      share = {share.claim, allocation.memory, allocation.guarantee, allocation.cap};
+    }
+    plan.after.push_back(allocation);
+    plan.writes.push_back(store::Put(gpu->value, gpu->version));
+  }
+  plan.writes.push_back(store::Put(Resized(claim.value, wish, plan.after), claim.version));
+  return plan;
+}
+
+bool TakesMemory(const Plan& plan) {
+  for (size_t i = 0; i < plan.after.size(); ++i) {
+    if (plan.after[i].memory > plan.before[i].memory) return true;
+  }
+  return false;
+}
+
+// The rows always say at least as much memory as the agent grants, so that no byte is offered
+// twice: they grow before the agent's page and shrink after it.
+Result<void> Carry(store::Store& store, agent::Agent& agent, const ClaimId& id, const Plan& plan) {
+  if (TakesMemory(plan)) {
+    if (const auto done = store.Commit(plan.writes); !done) return Fail(done.error());
+    const auto resized = agent.Resize(id, plan.after);
+    // A share that is not prepared yet will be, from the rows.
+    if (!resized && resized.error().code != Code::kNotFound) return resized;
+    return {};
+  }
+  const auto resized = agent.Resize(id, plan.after);
+  if (!resized && resized.error().code != Code::kNotFound) return resized;
+  const auto done = store.Commit(plan.writes);
+  if (done) return {};
+  // Aborted is surely not done. Of anything else nobody knows: the smaller one is right either way.
+  if (resized && done.error().code == Code::kAborted) {
+    if (const auto undone = agent.Resize(id, plan.before); !undone) return undone;
+  }
+  return Fail(done.error());
+}
+
+}  // namespace
+
+Result<void> ResizeClaim(store::Store& store,
+                         agent::Agent& agent,
+                         const ClaimId& id,
+                         const ClaimRequest& wish) {
+  Error last;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto claim = store::Read<Claim>(store, id.text());
+    if (!claim) return Fail(claim.error());
+    if (!Holds(claim->value)) return Fail(Code::kFailedPrecondition, claim->value.reason);
+    if (claim->value.request.whole) {
+      return Fail(Code::kFailedPrecondition, "it holds the whole card");
+    }
+    const auto plan = PlanResize(store, *claim, wish);
+    if (!plan) return Fail(plan.error());
+    const auto done = Carry(store, agent, id, *plan);
+    if (done || done.error().code != Code::kAborted) return done;
+    last = done.error();
+  }
+  return Fail(std::move(last));
+}
+
+}  // namespace sluice::control

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another share for a desktop: at once where it holds one, else from its next start.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "portal/internal/desktop_rules.h"
+#include "portal/internal/handlers.h"
+#include "portal/internal/json_body.h"
+#include "portal/internal/view.h"
+
+namespace sluice::portal {
+namespace {
+
+constexpr int64_t kMemoryMax = int64_t{1} << 50;
+
+OrProblem<ClaimRequest> ReadShare(const Call& call) {
+  const auto body = ParseBody(call.request.body);
+  if (!body) return tl::unexpected(body.error());
+  FieldErrors errors;
+  FieldReader fields(*body, errors);
+  fields.Require({"memory_bytes"});
+  ClaimRequest share;
+  share.memory = Bytes(fields.Int("memory_bytes", {1, kMemoryMax}).value_or(0));
+  ReadCompute(fields, share);
+  fields.RejectUnknown();
+  if (!errors.empty()) return NoFields(std::move(errors));
+  return share;
+}
+
+std::string ShareText(const ClaimRequest& share) {
+  std::string text = ToText(share.memory);
+  if (!share.guarantee_by_memory)
+    text += fmt::format(", {}% guaranteed", share.guarantee.value() / 10);
+  if (share.cap > ComputeMillis(0)) text += fmt::format(", at most {}%", share.cap.value() / 10);
+  return text + ".";
+}
+
+OrProblem<void> ResizeHeld(App& app, const Desktop& desktop) {
+  if (desktop.claim.text().empty()) return {};
+  const auto done = app.control.Resize(desktop.claim, desktop.request);
+  if (done || done.error().code == Code::kNotFound) return {};
+  // Stopped, or failed: its claim has ended, and the wish counts from the next start.
+  if (done.error().code == Code::kFailedPrecondition && !IsRunning(desktop.state) &&
+      desktop.state != DesktopState::kQueued) {
+    return {};
+  }
+  if (done.error().code == Code::kFailedPrecondition ||
+      done.error().code == Code::kResourceExhausted) {
+    return No(ProblemCode::kStateConflict,
+              fmt::format("The share stays as it is: {}.", done.error().message));
+  }
+  return No(done.error());
+}
+
+}  // namespace
+
+Answer ResizeDesktop(App& app, const Call& call) {
+  const auto share = ReadShare(call);
+  if (!share) return tl::unexpected(share.error());
+  const std::lock_guard gate(app.quota_gate);
+  const auto change = [&](Desktop& desktop) -> OrProblem<void> {
+    ClaimRequest& request = desktop.request;
+    request.memory = share->memory;
+    request.guarantee = share->guarantee;
+    request.guarantee_by_memory = share->guarantee_by_memory;
+    request.cap = share->cap;
+    if (auto good = CheckShare(app, request, ""); !good) return good;
+    const auto owner = app.objects.Get<User>(desktop.owner.text());
+    if (!owner) return No(owner.error());
+    if (desktop.desired == DesiredState::kRunning) {
+      if (auto may = CheckQuota(app, (*owner)->value, request, desktop.id); !may) return may;
+    }
+    return ResizeHeld(app, desktop);
+  };
+  const auto desktop =
+      ChangeDesktop(app, call, {"desktop.resize", call.id, "ok", ShareText(*share)}, change);
+  if (!desktop) return tl::unexpected(desktop.error());
+  return JsonResponse(200, View(app).Json(*desktop), desktop->version);
+}
+
+}  // namespace sluice::portal

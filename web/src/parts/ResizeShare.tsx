@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Another share for a desktop that exists: at once while it runs, else from its next start.
+import { Alert, Button, Group, Modal, NumberInput, Slider, Stack, Text } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { useState } from 'react';
+import { ApiError } from '../api/client';
+import { desktopActions, useDesktopAction, useOffers } from '../api/queries';
+import type { Desktop, Gpu } from '../api/types';
+import { kGiB, memory } from '../format';
+import { useWords } from '../i18n';
+import { ComputeFields, guaranteeByMemory, type ComputeWish } from './Compute';
+import { explain } from './Say';
+
+// The sizes that the slider offers: down to what is in use, up to what the card still has.
+export function sizesFor(
+  desktop: Desktop,
+  gpus: Gpu[],
+  step: number,
+  least: number,
+): { min: number; max: number } {
+  const held = desktop.allocation?.[0];
+  const card = held && gpus.find((g) => g.id === held.gpu_id);
+  const up = (bytes: number) => Math.ceil(bytes / step) * step;
+  const max = card
+    ? desktop.gpu.memory_bytes + card.free_bytes
+    : Math.max(
+        desktop.gpu.memory_bytes,
+        ...gpus
+          .filter((g) => desktop.gpu.model === null || g.model === desktop.gpu.model)
+          .map((g) => g.memory_bytes),
+      );
+  const min = card ? Math.max(least, up(desktop.usage?.used_bytes ?? 0)) : least;
+  return { min: Math.min(min, desktop.gpu.memory_bytes), max };
+}
+
+export function ResizeShare(props: { desktop: Desktop; gpus: Gpu[]; onClose: () => void }) {
+  const words = useWords();
+  const { t } = words;
+  const { desktop, gpus, onClose } = props;
+  const held = desktop.allocation?.[0];
+  const [bytes, setBytes] = useState(desktop.gpu.memory_bytes);
+  const [compute, setCompute] = useState<ComputeWish>({
+    guarantee: desktop.gpu.guarantee_percent,
+    cap: desktop.gpu.cap_percent,
+  });
+  const offers = useOffers(bytes);
+  const resize = useDesktopAction(desktopActions.resize);
+  const step = offers.data?.share_step_bytes ?? kGiB;
+  const { min, max } = sizesFor(desktop, gpus, step, offers.data?.share_min_bytes ?? step);
+  const card = held
+    ? gpus.find((g) => g.id === held.gpu_id)
+    : gpus.find((g) => desktop.gpu.model === null || g.model === desktop.gpu.model);
+  const failure = resize.error ? explain(resize.error, words) : null;
+  const cap = resize.error instanceof ApiError ? resize.error.field('/cap_percent') : undefined;
+  const go = () =>
+    resize.mutate(
+      [
+        desktop,
+        {
+          memory_bytes: bytes,
+          guarantee_percent: compute.guarantee,
+          cap_percent: compute.cap,
+        },
+      ],
+      {
+        onSuccess: () => {
+          notifications.show({
+            message: t('resize.said', { name: desktop.name, share: memory(bytes) }),
+          });
+          onClose();
+        },
+      },
+    );
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={t('resize.title', { name: desktop.name })}
+      closeButtonProps={{ 'aria-label': t('act.close') }}
+    >
+      <form
+        onSubmit={(e) => {
+          e.preventDefault();
+          go();
+        }}
+      >
+        <Stack gap="md">
+          <Text size="sm">
+            {held
+              ? t('resize.live', { used: memory(desktop.usage?.used_bytes ?? 0) })
+              : t('resize.next')}
+          </Text>
+          <div>
+            <div className="line">
+              <label>{t('new.share')}</label>
+              <strong>{t('share.of_one', { limit: memory(bytes) })}</strong>
+            </div>
+            <div className="share-input">
+              <div>
+                <Slider
+                  thumbLabel={t('new.share')}
+                  value={bytes}
+                  onChange={setBytes}
+                  min={min}
+                  max={max}
+                  step={step}
+                  label={null}
+                  thumbProps={{ 'aria-valuetext': memory(bytes) }}
+                />
+                <div className="line quiet">
+                  <span>{memory(min)}</span>
+                  <span>{memory(max)}</span>
+                </div>
+              </div>
+              <NumberInput
+                aria-label={t('new.share_exact')}
+                value={bytes / kGiB}
+                onChange={(gib) => Number(gib) > 0 && setBytes(Math.round(Number(gib) * kGiB))}
+                min={min / kGiB}
+                max={max / kGiB}
+                step={1}
+                decimalScale={2}
+                clampBehavior="blur"
+                suffix=" GiB"
+              />
+            </div>
+          </div>
+          <ComputeFields
+            wish={compute}
+            byMemory={guaranteeByMemory(bytes, card?.memory_bytes ?? 0)}
+            error={cap}
+            set={setCompute}
+          />
+          {failure && (
+            <Alert color="red" role="alert" title={failure.title}>
+              {failure.detail}
+            </Alert>
+          )}
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>
+              {t('act.cancel')}
+            </Button>
+            <Button type="submit" loading={resize.isPending}>
+              {t('resize.apply')}
+            </Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}
