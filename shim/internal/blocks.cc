@@ -176,6 +176,21 @@ bool SetExtra(const Key& key, uint64_t extra) {
   return entry->kind != Kind::kEmpty;
 }
 
+bool TakeBlockOf(Kind kind, uint64_t owner, Block& block) {
+  for (Shard& shard : shards) {
+    Hold hold(shard.lock);
+    Entry* const entries = Entries(shard);
+    for (uint32_t at = 0; at < Capacity(shard); ++at) {
+      if (entries[at].kind == kind && entries[at].context == owner) {
+        block = BlockOf(entries[at]);
+        Remove(shard, &entries[at]);
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 void ReturnBlocksOf(uint64_t context) {
   for (Shard& shard : shards) {
     uint64_t freed[region::kDevicesMax] = {};

@@ -19,6 +19,7 @@ enum class Kind : uint32_t {
   kMapping,  // An address range; `extra`: the handle.
   kContext,  // One that this process made.
   kExec,     // An instantiated graph; `extra`: see graph.cc.
+  kHold,     // What holds on to a handle beside mappings (see holds.cc); `extra`: the handle.
 };
 
 struct Block {
@@ -30,7 +31,7 @@ struct Block {
 struct Key {
   Kind kind;
   uint64_t value;
-  // Contexts own some blocks, and free them when they go.
+  // Contexts own some blocks, and free them when they go. Of a kHold: the object that holds.
   uint64_t context = 0;
 };
 
@@ -44,6 +45,9 @@ bool FindBlock(const Key& key, Block& block);
 // Adds to `extra`; when that reaches zero, takes the block out. False: unknown.
 bool AddExtra(const Key& key, int64_t delta, Block& after);
 bool SetExtra(const Key& key, uint64_t extra);
+
+// Takes out one block of that kind and owner. Looks at every block. False: there is none.
+bool TakeBlockOf(Kind kind, uint64_t owner, Block& block);
 
 // Takes out every block of one context and returns its charge.
 void ReturnBlocksOf(uint64_t context);

@@ -24,16 +24,48 @@ bool CanNeverFit(const AllocNodeParams* params) {
   return card == kForeign || (card >= 0 && params->bytes > region::Room(Policy(card)));
 }
 
-void AddNode(CUgraphNode node, GraphNeed& need) {
+// Graphs inside graphs deeper than this are left to what the driver says after the launch.
+constexpr int kDepthMax = 16;
+
+void AddGraph(CUgraph graph, int depth, GraphNeed& need);
+
+void AddNode(CUgraphNode node, int depth, GraphNeed& need) {
   int type = 0;
   AllocNodeParams params = {};
-  if (Cuda(Call::k_cuGraphNodeGetType, node, &type) != kSuccess || type != kNodeTypeMemAlloc ||
+  CUgraph child = nullptr;
+  if (Cuda(Call::k_cuGraphNodeGetType, node, &type) != kSuccess) {
+    return;
+  }
+  if (type == kNodeTypeGraph && depth < kDepthMax &&
+      Cuda(Call::k_cuGraphChildGraphNodeGetGraph, node, &child) == kSuccess) {
+    AddGraph(child, depth + 1, need);
+  }
+  if (type != kNodeTypeMemAlloc ||
       Cuda(Call::k_cuGraphMemAllocNodeGetParams, node, &params) != kSuccess) {
     return;
   }
   const Card card = CardOfOrdinal(params.pool.location.id);
   need.card = card == kNotShared ? need.card : card;
   need.bytes = params.bytes > UINT64_MAX - need.bytes ? UINT64_MAX : need.bytes + params.bytes;
+}
+
+void AddGraph(CUgraph graph, int depth, GraphNeed& need) {
+  size_t count = 0;
+  CUgraphNode* const none = nullptr;
+  if (Cuda(Call::k_cuGraphGetNodes, graph, none, &count) != kSuccess || count == 0 ||
+      count > kNodesMax) {
+    return;
+  }
+  const size_t bytes = count * sizeof(CUgraphNode);
+  auto* nodes = static_cast<CUgraphNode*>(TakePages(bytes));
+  if (nodes != nullptr && Cuda(Call::k_cuGraphGetNodes, graph, nodes, &count) == kSuccess) {
+    for (size_t i = 0; i < count; ++i) {
+      AddNode(nodes[i], depth, need);
+    }
+  }
+  if (nodes != nullptr) {
+    GivePages(nodes, bytes);
+  }
 }
 
 bool TakeMemory(const GraphNeed& need, uint64_t& charged) {
@@ -78,21 +110,8 @@ CUresult AddNodeEdges(Call call,
 
 GraphNeed NeedOf(CUgraph graph) {
   GraphNeed need;
-  size_t count = 0;
-  CUgraphNode* const none = nullptr;
-  if (!InShare() || Cuda(Call::k_cuGraphGetNodes, graph, none, &count) != kSuccess || count == 0 ||
-      count > kNodesMax) {
-    return need;
-  }
-  const size_t bytes = count * sizeof(CUgraphNode);
-  auto* nodes = static_cast<CUgraphNode*>(TakePages(bytes));
-  if (nodes != nullptr && Cuda(Call::k_cuGraphGetNodes, graph, nodes, &count) == kSuccess) {
-    for (size_t i = 0; i < count; ++i) {
-      AddNode(nodes[i], need);
-    }
-  }
-  if (nodes != nullptr) {
-    GivePages(nodes, bytes);
+  if (InShare()) {
+    AddGraph(graph, 0, need);
   }
   return need;
 }

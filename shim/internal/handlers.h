@@ -132,8 +132,7 @@ CUresult CreatePool(Call call, CUmemoryPool* out, const PoolProperties* properti
 CUresult DestroyPool(Call call, CUmemoryPool pool);
 // The driver's own pools, and another process's.
 CUresult NamePool(Call call, CUmemoryPool* out, const Location* location, int type);
-CUresult ImportPool(
-    Call call, CUmemoryPool* out, void* handle, int type, unsigned long long flags);
+CUresult ImportPool(Call call, CUmemoryPool* out, void* handle, int type, unsigned long long flags);
 CUresult TrimPool(Call call, CUmemoryPool pool, size_t keep);
 
 // Virtual memory management.
@@ -169,8 +168,7 @@ CUresult BindMulticastOn(Call call,
                          size_t offset,
                          size_t bytes,
                          unsigned long long flags);
-CUresult UnbindMulticast(
-    Call call, CUmemHandle object, CUdevice device, size_t at, size_t bytes);
+CUresult UnbindMulticast(Call call, CUmemHandle object, CUdevice device, size_t at, size_t bytes);
 CUresult BindEndpoint(Call call,
                       unsigned endpoint,
                       CUdevice device,
@@ -179,8 +177,7 @@ CUresult BindEndpoint(Call call,
                       uint64_t offset,
                       uint64_t bytes,
                       unsigned long long flags);
-CUresult UnbindEndpoint(
-    Call call, unsigned endpoint, CUdevice device, uint64_t at, uint64_t bytes);
+CUresult UnbindEndpoint(Call call, unsigned endpoint, CUdevice device, uint64_t at, uint64_t bytes);
 CUresult DestroyEndpoint(Call call, unsigned endpoint);
 // The object is gone: it holds nothing any more.
 void ReleaseHolds(uint64_t object);

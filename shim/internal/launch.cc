@@ -12,10 +12,7 @@ CUresult Drained(CUresult result, uintptr_t stream) {
   return result;
 }
 
-}  // namespace
-
-CUresult EndCapture(Call call, CUstream stream, CUgraph* graph) {
-  const CUresult result = Cuda(call, stream, graph);
+CUresult CountEnd(CUresult result) {
   // Only what ends it, well or not: refused for another reason, it goes on.
   constexpr CUresult kInvalidated = 901;
   constexpr CUresult kUnjoined = 904;
@@ -26,6 +23,16 @@ CUresult EndCapture(Call call, CUstream stream, CUgraph* graph) {
   while (count > 0 && !captures_active.compare_exchange_weak(count, count - 1)) {
   }
   return result;
+}
+
+}  // namespace
+
+CUresult EndCapture(Call call, CUstream stream, CUgraph* graph) {
+  return CountEnd(Cuda(call, stream, graph));
+}
+
+CUresult EndCapture(Call call, CUstream stream) {
+  return CountEnd(Cuda(call, stream));
 }
 
 CUresult SynchronizeAll(Call call) {

@@ -168,6 +168,7 @@ CUresult BeginCapture(Call call, A... a) {
   return result;
 }
 CUresult EndCapture(Call call, CUstream stream, CUgraph* graph);
+CUresult EndCapture(Call call, CUstream stream);
 
 // Points where work is known to be done: freed pool memory has come back, too.
 CUresult SynchronizeAll(Call call);

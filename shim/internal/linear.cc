@@ -50,6 +50,7 @@ CUresult Destroy(Call call, Kind kind, Handle handle) {
   const CUresult result = Cuda(call, handle);
   if (known && result == kSuccess) {
     Return(block.card, block.bytes);
+    ReleaseHolds(key.value);
   } else if (known) {
     Record({key.kind, key.value, reinterpret_cast<uint64_t>(CurrentContext())}, block);
   }

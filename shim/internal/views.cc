@@ -148,6 +148,33 @@ int ListUtilizationInfo(Call call, NvmlDevice device, NvmlUtilizationList* list)
   });
 }
 
+int ListPids(Call call, NvmlDevice device, unsigned* count, unsigned* pids) {
+  struct OnlyPid {
+    unsigned pid;
+  };
+  if (CardOfNvml(device) == kNotShared) {
+    return Nvml(call, device, count, pids);
+  }
+  return Filter(reinterpret_cast<OnlyPid*>(pids), count, [&](OnlyPid* all, unsigned* found) {
+    return Nvml(call, device, found, &all->pid);
+  });
+}
+
+// Processes of others are answered like such that do not exist.
+int ShowAccounting(Call call, NvmlDevice device, unsigned pid, void* stats) {
+  const bool hidden = CardOfNvml(device) != kNotShared && OwnPid(pid) == 0;
+  return hidden ? kNvmlNotFound : Nvml(call, device, pid, stats);
+}
+
+int ShowAccounting(Call call, NvmlDevice device, unsigned* stats) {
+  const bool hidden = stats != nullptr && CardOfNvml(device) != kNotShared && OwnPid(*stats) == 0;
+  return hidden ? kNvmlNotFound : Nvml(call, device, stats);
+}
+
+int ShowName(Call call, unsigned pid, char* name, unsigned length) {
+  return InShare() && OwnPid(pid) == 0 ? kNvmlNotFound : Nvml(call, pid, name, length);
+}
+
 int ListDetail(Call call, NvmlDevice device, NvmlDetailList* list) {
   if (list == nullptr || CardOfNvml(device) == kNotShared) {
     return Nvml(call, device, list);

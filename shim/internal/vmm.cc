@@ -6,14 +6,6 @@
 namespace sluice::shim {
 namespace {
 
-// One reference less; the last one gives the charge back.
-void Drop(CUmemHandle handle) {
-  Block block = {};
-  if (AddExtra({Kind::kHandle, handle}, -1, block) && block.extra == 0) {
-    Return(block.card, block.bytes);
-  }
-}
-
 Card CardOfProperties(const AllocationProperties* properties) {
   if (properties == nullptr || properties->location.type != kLocationDevice) {
     return kNotShared;  // In host memory, or nonsense that the driver refuses.
@@ -22,6 +14,13 @@ Card CardOfProperties(const AllocationProperties* properties) {
 }
 
 }  // namespace
+
+void DropHandle(CUmemHandle handle) {
+  Block block = {};
+  if (AddExtra({Kind::kHandle, handle}, -1, block) && block.extra == 0) {
+    Return(block.card, block.bytes);
+  }
+}
 
 CUresult CreateHandle(Call call,
                       CUmemHandle* out,
@@ -58,7 +57,7 @@ CUresult ReleaseHandle(Call call, CUmemHandle handle) {
   } else if (last) {
     Record({Kind::kHandle, handle}, block);
   } else if (result == kSuccess) {
-    Drop(handle);
+    DropHandle(handle);
   }
   return result;
 }
@@ -71,7 +70,7 @@ CUresult MapHandle(
   if (result == kSuccess && known) {
     Record({Kind::kMapping, at}, {bytes, handle, block.card});
   } else if (known) {
-    Drop(handle);
+    DropHandle(handle);
   }
   return result;
 }
@@ -89,7 +88,7 @@ CUresult UnmapHandle(Call call, CUdeviceptr at, size_t bytes) {
       done += kGranularity;
       continue;
     }
-    Drop(mapping.extra);
+    DropHandle(mapping.extra);
     done += mapping.bytes > 0 ? mapping.bytes : kGranularity;
   }
   return result;
