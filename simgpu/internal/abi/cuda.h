@@ -277,6 +277,13 @@ struct CUDA_MEM_ALLOC_NODE_PARAMS {
   CUdeviceptr dptr;
 };
 
+struct CUDA_MEMCPY_NODE_PARAMS {
+  int flags;
+  int reserved;
+  CUcontext copyCtx;
+  CUDA_MEMCPY3D copyParams;
+};
+
 struct CUgraphNodeParams {
   int type;
   int reserved0[3];
@@ -285,6 +292,7 @@ struct CUgraphNodeParams {
     CUDA_KERNEL_NODE_PARAMS kernel;
     CUDA_HOST_NODE_PARAMS host;
     CUDA_MEMSET_NODE_PARAMS memset;
+    CUDA_MEMCPY_NODE_PARAMS memcpy;
     CUDA_MEM_ALLOC_NODE_PARAMS alloc;
     CUdeviceptr free;
     CUgraph graph;

@@ -131,8 +131,10 @@ CUresult Later(const CUDA_MEMCPY3D& wish, CUstream stream) {
   if (resolved != CUDA_SUCCESS) return resolved;
   bool pageable =
       Pageable(wish.srcMemoryType, wish.srcHost) || Pageable(wish.dstMemoryType, wish.dstHost);
-  return pageable ? SubmitAndWait(stream, CopyOperation(copy), kNodeMemcpy)
-                  : SubmitTo(stream, CopyOperation(copy), kNodeMemcpy);
+  Operation operation = CopyOperation(copy);
+  operation.params = Keep(wish);
+  return pageable ? SubmitAndWait(stream, std::move(operation), kNodeMemcpy)
+                  : SubmitTo(stream, std::move(operation), kNodeMemcpy);
 }
 
 CUdeviceptr Address(const void* host) {

@@ -100,6 +100,14 @@ void Engine::Update() {
   CatchUp(lock, false);
 }
 
+void Engine::CallLater(std::function<void()> call) {
+  Lock lock(mutex_);
+  StartThread();
+  calls_.push_back(std::move(call));
+  planned_ns_ = 0;
+  work_.notify_one();
+}
+
 bool Engine::IsDone(const Dependency& work) {
   Lock lock(mutex_);
   return work.stream->completed >= work.upto;
@@ -208,12 +216,19 @@ void Engine::TakeSpans() {
 }
 
 void Engine::CatchUp(Lock& lock, bool on_own_thread) {
+  bool moved = false;
   stale_ = true;
-  while (stale_ || Step(lock, on_own_thread)) {
-    if (!stale_) continue;
+  while (true) {
+    if (stale_) TakeSpans();
     stale_ = false;
-    TakeSpans();
+    if (Step(lock, on_own_thread)) {
+      moved = true;
+    } else if (!stale_) {
+      break;
+    }
   }
+  // What comes next may be for the thread alone to do.
+  if (moved && !on_own_thread && NextWake() < planned_ns_) work_.notify_one();
 }
 
 bool Engine::StartsNow(Stream& stream, bool on_own_thread) {
@@ -340,7 +355,15 @@ void Engine::Loop() {
   ::prctl(PR_SET_TIMERSLACK, 1UL);  // Nanoseconds: wake when told, not when convenient.
   Lock lock(mutex_);
   while (true) {
+    while (!calls_.empty()) {
+      std::function<void()> call = std::move(calls_.front());
+      calls_.pop_front();
+      lock.unlock();
+      call();
+      lock.lock();
+    }
     CatchUp(lock, true);
+    if (!calls_.empty()) continue;
     planned_ns_ = NextWake();
     if (planned_ns_ <= Map().Now()) continue;
     if (Map().has_virtual_clock()) {

@@ -38,10 +38,18 @@ struct Operation {
   Lane lane = Lane::kKernel;
   bool calls_host = false;  // Runs the program's own function: never on a submitting thread.
   std::shared_ptr<Event> records;
+  // The parameters of the node that it becomes in a graph, for the getter.
+  std::shared_ptr<const std::vector<char>> params;
   std::vector<Dependency> after;
   int64_t submitted_ns = 0;
   int64_t handed_ns = 0;  // The stream's `handed_ns` once this was handed over.
 };
+
+template <typename Params>
+std::shared_ptr<const std::vector<char>> Keep(const Params& params) {
+  const char* bytes = reinterpret_cast<const char*>(&params);
+  return std::make_shared<const std::vector<char>>(bytes, bytes + sizeof(params));
+}
 
 struct Stream {
   Context* context = nullptr;
@@ -80,6 +88,8 @@ class Engine {
   // Returns whether everything up to that number is known to be done: see Update.
   bool IsDone(const Dependency& work);
   void Wait(const Dependency& work);
+  // Calls on the engine's own thread, in the order of these calls.
+  void CallLater(std::function<void()> call);
   // The last number handed out.
   uint64_t Last(Stream& stream);
 
@@ -120,6 +130,7 @@ class Engine {
   std::condition_variable done_;
   std::vector<std::shared_ptr<Stream>> active_;  // With something queued.
   std::vector<DeviceState> devices_;
+  std::deque<std::function<void()>> calls_;
   bool started_ = false;
   uint64_t turn_ = 0;
   int waiters_ = 0;

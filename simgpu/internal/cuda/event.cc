@@ -103,6 +103,10 @@ SLUICE_SIM_CALL cuEventDestroy(CUevent handle) {
   return cuEventDestroy_v2(handle);
 }
 
+CUresult RecordEvent(CUevent event, CUstream stream) {
+  return Record(event, stream);
+}
+
 SLUICE_SIM_CALL cuEventRecord(CUevent event, CUstream stream) {
   return Record(event, stream);
 }
@@ -152,10 +156,13 @@ SLUICE_SIM_CALL cuEventElapsedTime(float* milliseconds, CUevent from, CUevent to
   return cuEventElapsedTime_v2(milliseconds, from, to);
 }
 
-SLUICE_SIM_CALL cuStreamWaitEvent(CUstream stream_handle, CUevent handle, unsigned flags) {
+SLUICE_SIM_CALL cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
   CUresult ready = ReadyWithContext();
   if (ready != CUDA_SUCCESS) return ready;
-  if (flags > 1) return CUDA_ERROR_INVALID_VALUE;
+  return flags > 1 ? CUDA_ERROR_INVALID_VALUE : WaitForEvent(stream, event);
+}
+
+CUresult WaitForEvent(CUstream stream_handle, CUevent handle) {
   std::shared_ptr<Event> event = ResolveEvent(handle);
   std::shared_ptr<Stream> stream = ResolveStream(stream_handle);
   if (event == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;

@@ -11,10 +11,6 @@
 namespace sluice::simgpu {
 namespace {
 
-bool IsNode(CUgraphNode handle) {
-  return CurrentProcess()->graph_nodes.contains(ToNode(handle));
-}
-
 // What a new node is to follow, checked; needs the mutex.
 CUresult Place(CUgraph handle,
                const CUgraphNode* after,
@@ -63,6 +59,7 @@ CUresult AddKernel(const Where& where, const CUDA_KERNEL_NODE_PARAMS& params) {
   Operation operation;
   CUresult made = LaunchOperation(params.func, shape, params.kernelParams, operation);
   if (made != CUDA_SUCCESS) return made;
+  operation.params = Keep(params);
   std::lock_guard lock(CurrentProcess()->mutex);
   return Add(where, kNodeKernel, std::move(operation), 0, nullptr);
 }
@@ -71,6 +68,7 @@ CUresult AddHost(const Where& where, const CUDA_HOST_NODE_PARAMS& params) {
   if (params.fn == nullptr) return CUDA_ERROR_INVALID_VALUE;
   Operation operation;
   operation.calls_host = true;
+  operation.params = Keep(params);
   operation.run = [params] {
     params.fn(params.userData);
     return CUDA_SUCCESS;
@@ -109,6 +107,24 @@ CUresult AddFree(const Where& where, CUdeviceptr address) {
   return Add(where, kNodeMemFree, {}, address, nullptr);
 }
 
+CUresult AddEvent(const Where& where, int type, CUevent event) {
+  if (ResolveEvent(event) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  CUresult added = Add(where, type, {}, 0, nullptr);
+  if (added == CUDA_SUCCESS) ToNode(*where.out)->event = event;
+  return added;
+}
+
+CUresult AddCopy(const Where& where, const CUDA_MEMCPY3D& params) {
+  BoxCopy copy;
+  CUresult resolved = Resolve(params, copy);
+  if (resolved != CUDA_SUCCESS) return resolved;
+  Operation operation = CopyOperation(copy);
+  operation.params = Keep(params);
+  std::lock_guard lock(CurrentProcess()->mutex);
+  return Add(where, kNodeMemcpy, std::move(operation), 0, nullptr);
+}
+
 CUresult AddChild(const Where& where, CUgraph handle) {
   std::lock_guard lock(CurrentProcess()->mutex);
   const Graph* child = ToGraph(handle);
@@ -116,34 +132,11 @@ CUresult AddChild(const Where& where, CUgraph handle) {
   return Add(where, kNodeGraph, {}, 0, &CloneGraph(*child, nullptr));
 }
 
-// Fills a list that the caller may ask the length of first.
-template <typename T>
-CUresult Report(const std::vector<T>& found, T* out, size_t* count) {
-  if (count == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  if (out == nullptr) {
-    *count = found.size();
-    return CUDA_SUCCESS;
-  }
-  for (size_t i = 0; i < *count; ++i) out[i] = i < found.size() ? found[i] : T{};
-  *count = std::min(*count, found.size());
-  return CUDA_SUCCESS;
-}
-
-template <typename Keep>
-CUresult ReportNodes(CUgraph handle, CUgraphNode* out, size_t* count, Keep&& keep) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  const Graph* graph = ToGraph(handle);
-  if (graph == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  std::vector<CUgraphNode> found;
-  for (const auto& node : graph->nodes) {
-    if (keep(*node)) found.push_back(ToHandle(node.get()));
-  }
-  return Report(found, out, count);
-}
-
 }  // namespace
+
+bool IsNode(CUgraphNode handle) {
+  return CurrentProcess()->graph_nodes.contains(ToNode(handle));
+}
 
 Graph* ToGraph(CUgraph handle) {
   auto* graph = reinterpret_cast<Graph*>(handle);
@@ -173,6 +166,7 @@ void DestroyGraph(Graph* graph) {
     if (node->address != 0) LetGoGraphMemory(node->address);
     if (node->child != nullptr) DestroyGraph(node->child);
   }
+  for (const auto& [object, count] : graph->objects) Release(object, count);
   CurrentProcess()->graphs.erase(graph);
   delete graph;
 }
@@ -184,7 +178,8 @@ Graph& CloneGraph(const Graph& graph, std::map<const GraphNode*, GraphNode*>* tw
     GraphNode& twin = AddNode(copy, node->type, {});
     twin.operation = node->operation;
     twin.address = node->address;
-    twin.params = node->params;
+    twin.event = node->event;
+    twin.origin = node.get();
     if (twin.address != 0) HoldGraphMemory(twin.address);
     if (node->child != nullptr) twin.child = &CloneGraph(*node->child, nullptr);
     made[node.get()] = &twin;
@@ -268,12 +263,17 @@ cuGraphAddMemsetNode(NODE_ARGUMENTS, const CUDA_MEMSET_NODE_PARAMS* params, CUco
 SLUICE_SIM_CALL cuGraphAddMemcpyNode(NODE_ARGUMENTS, const CUDA_MEMCPY3D* params, CUcontext) {
   CUresult ready = ReadyWithContext();
   if (ready != CUDA_SUCCESS) return ready;
-  if (params == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  BoxCopy copy;
-  CUresult resolved = Resolve(*params, copy);
-  if (resolved != CUDA_SUCCESS) return resolved;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  return Add(WHERE, kNodeMemcpy, CopyOperation(copy), 0, nullptr);
+  return params == nullptr ? CUDA_ERROR_INVALID_VALUE : AddCopy(WHERE, *params);
+}
+
+SLUICE_SIM_CALL cuGraphAddEventRecordNode(NODE_ARGUMENTS, CUevent event) {
+  CUresult ready = ReadyWithContext();
+  return ready != CUDA_SUCCESS ? ready : AddEvent(WHERE, kNodeEventRecord, event);
+}
+
+SLUICE_SIM_CALL cuGraphAddEventWaitNode(NODE_ARGUMENTS, CUevent event) {
+  CUresult ready = ReadyWithContext();
+  return ready != CUDA_SUCCESS ? ready : AddEvent(WHERE, kNodeWaitEvent, event);
 }
 
 SLUICE_SIM_CALL cuGraphAddChildGraphNode(NODE_ARGUMENTS, CUgraph child) {
@@ -306,6 +306,11 @@ SLUICE_SIM_CALL cuGraphAddNode(NODE_ARGUMENTS, CUgraphNodeParams* params) {
       return AddHost(WHERE, params->host);
     case kNodeMemset:
       return AddMemset(WHERE, params->memset);
+    case kNodeMemcpy:
+      return AddCopy(WHERE, params->memcpy.copyParams);
+    case kNodeEventRecord:
+    case kNodeWaitEvent:
+      return AddEvent(WHERE, params->type, params->event);
     case kNodeGraph:
       return AddChild(WHERE, params->graph);
     case kNodeMemAlloc:
@@ -354,75 +359,6 @@ SLUICE_SIM_CALL cuGraphMemFreeNodeGetParams(CUgraphNode handle, CUdeviceptr* out
   }
   *out = ToNode(handle)->address;
   return CUDA_SUCCESS;
-}
-
-SLUICE_SIM_CALL cuGraphNodeGetType(CUgraphNode handle, int* type) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  if (type == nullptr || !IsNode(handle)) return CUDA_ERROR_INVALID_VALUE;
-  *type = ToNode(handle)->type;
-  return CUDA_SUCCESS;
-}
-
-SLUICE_SIM_CALL cuGraphGetNodes(CUgraph graph, CUgraphNode* out, size_t* count) {
-  return ReportNodes(graph, out, count, [](const GraphNode&) { return true; });
-}
-
-SLUICE_SIM_CALL cuGraphGetRootNodes(CUgraph graph, CUgraphNode* out, size_t* count) {
-  return ReportNodes(graph, out, count, [](const GraphNode& node) { return node.after.empty(); });
-}
-
-SLUICE_SIM_CALL cuGraphNodeGetDependencies(CUgraphNode handle, CUgraphNode* out, size_t* count) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  if (!IsNode(handle)) return CUDA_ERROR_INVALID_VALUE;
-  std::vector<CUgraphNode> found;
-  for (GraphNode* before : ToNode(handle)->after) found.push_back(ToHandle(before));
-  return Report(found, out, count);
-}
-
-SLUICE_SIM_CALL cuGraphAddDependencies(CUgraph handle,
-                                       const CUgraphNode* from,
-                                       const CUgraphNode* to,
-                                       size_t count) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  const Graph* graph = ToGraph(handle);
-  if (graph == nullptr || (count > 0 && (from == nullptr || to == nullptr))) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  for (size_t i = 0; i < count; ++i) {
-    bool ours = IsNode(from[i]) && IsNode(to[i]) && ToNode(from[i])->graph == graph &&
-                ToNode(to[i])->graph == graph && from[i] != to[i];
-    if (!ours) return CUDA_ERROR_INVALID_VALUE;
-    ToNode(to[i])->after.push_back(ToNode(from[i]));
-  }
-  return CUDA_SUCCESS;
-}
-
-// The newer forms say of each edge what kind it is; there is one kind here, the plain one: zeroes.
-constexpr size_t kEdgeBytes = 8;
-
-SLUICE_SIM_CALL cuGraphNodeGetDependencies_v2(CUgraphNode node,
-                                              CUgraphNode* out,
-                                              char* edges,
-                                              size_t* count) {
-  CUresult got = cuGraphNodeGetDependencies(node, out, count);
-  if (got == CUDA_SUCCESS && edges != nullptr && out != nullptr) {
-    std::memset(edges, 0, *count * kEdgeBytes);
-  }
-  return got;
-}
-
-SLUICE_SIM_CALL cuGraphAddDependencies_v2(CUgraph graph,
-                                          const CUgraphNode* from,
-                                          const CUgraphNode* to,
-                                          const void* /*edges*/,
-                                          size_t count) {
-  return cuGraphAddDependencies(graph, from, to, count);
 }
 
 SLUICE_SIM_CALL cuGraphDestroyNode(CUgraphNode handle) {

@@ -29,13 +29,23 @@ struct GraphNode {
   int type = kNodeEmpty;
   Operation operation;
   std::vector<GraphNode*> after;
-  Graph* child = nullptr;    // kNodeGraph: a copy of its own.
-  CUdeviceptr address = 0;   // kNodeMemAlloc and kNodeMemFree.
-  std::vector<char> params;  // As the program gave them, for the getter.
+  Graph* child = nullptr;             // kNodeGraph: a copy of its own.
+  CUdeviceptr address = 0;            // kNodeMemAlloc and kNodeMemFree.
+  CUevent event = nullptr;            // kNodeEventRecord and kNodeWaitEvent.
+  const GraphNode* origin = nullptr;  // In an executable, and in a clone: what it was made from.
+  bool enabled = true;                // In an executable.
+};
+
+// Something of the program's that lives as long as graphs need it.
+struct UserObject {
+  void* pointer = nullptr;
+  CUhostFn destroy = nullptr;
+  uint64_t holders = 0;
 };
 
 struct Graph {
   unsigned long long id = 0;
+  std::map<UserObject*, uint64_t> objects;  // How often it holds each.
   std::vector<std::unique_ptr<GraphNode>> nodes;
 };
 
@@ -67,6 +77,13 @@ inline CUgraphNode ToHandle(GraphNode* node) {
 GraphNode& AddNode(Graph& graph, int type, const std::vector<GraphNode*>& after);
 // Adds a node to the stream's capture.
 CUresult CaptureNode(Stream& stream, int type, Operation operation, CUdeviceptr address);
+
+bool IsNode(CUgraphNode handle);
+GraphExec* ToExec(CUgraphExec handle);
+// Appends the nodes in an order that respects every edge; false: there is a circle.
+bool Flatten(const Graph& graph, std::vector<GraphNode>& into);
+// Lets go of an object; its destructor is called when nobody holds it.
+void Release(UserObject* object, uint64_t count);
 
 // Gives the memory behind a graph's address a place on the card, or marks it free.
 CUresult UseGraphMemory(CUdeviceptr address);

@@ -11,40 +11,6 @@ namespace {
 constexpr unsigned long long kAutoFree = 1;
 constexpr unsigned long long kFlagsKnown = 15;
 
-GraphExec* ToExec(CUgraphExec handle) {
-  auto* exec = reinterpret_cast<GraphExec*>(handle);
-  return CurrentProcess()->graph_execs.contains(exec) ? exec : nullptr;
-}
-
-// Appends the nodes in an order that respects every edge; false: there is a circle.
-bool Flatten(const Graph& graph, std::vector<GraphNode>& into) {
-  std::vector<const GraphNode*> open;
-  for (const auto& node : graph.nodes) open.push_back(node.get());
-  std::set<const GraphNode*> done;
-  while (!open.empty()) {
-    size_t before = open.size();
-    for (size_t i = 0; i < open.size();) {
-      const GraphNode* node = open[i];
-      bool free = std::all_of(node->after.begin(), node->after.end(), [&](const GraphNode* other) {
-        return done.contains(other);
-      });
-      if (!free) {
-        ++i;
-        continue;
-      }
-      done.insert(node);
-      open.erase(open.begin() + static_cast<std::ptrdiff_t>(i));
-      if (node->child != nullptr) {
-        if (!Flatten(*node->child, into)) return false;
-      } else {
-        into.push_back(*node);
-      }
-    }
-    if (open.size() == before) return false;
-  }
-  return true;
-}
-
 void Hold(const GraphExec& exec) {
   for (const GraphNode& node : exec.nodes) {
     if (node.address != 0) HoldGraphMemory(node.address);
@@ -102,7 +68,49 @@ Operation OperationOf(const GraphNode& node) {
   return operation;
 }
 
+// One node's turn in a launch.
+CUresult Send(const GraphNode& node, CUstream stream) {
+  if (!node.enabled) return CUDA_SUCCESS;
+  if (node.type == kNodeEventRecord) return RecordEvent(node.event, stream);
+  if (node.type == kNodeWaitEvent) return WaitForEvent(stream, node.event);
+  return SubmitTo(stream, OperationOf(node), node.type);
+}
+
 }  // namespace
+
+GraphExec* ToExec(CUgraphExec handle) {
+  auto* exec = reinterpret_cast<GraphExec*>(handle);
+  return CurrentProcess()->graph_execs.contains(exec) ? exec : nullptr;
+}
+
+bool Flatten(const Graph& graph, std::vector<GraphNode>& into) {
+  std::vector<const GraphNode*> open;
+  for (const auto& node : graph.nodes) open.push_back(node.get());
+  std::set<const GraphNode*> done;
+  while (!open.empty()) {
+    size_t before = open.size();
+    for (size_t i = 0; i < open.size();) {
+      const GraphNode* node = open[i];
+      bool free = std::all_of(node->after.begin(), node->after.end(), [&](const GraphNode* other) {
+        return done.contains(other);
+      });
+      if (!free) {
+        ++i;
+        continue;
+      }
+      done.insert(node);
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(i));
+      if (node->child != nullptr) {
+        if (!Flatten(*node->child, into)) return false;
+      } else {
+        into.push_back(*node);
+        into.back().origin = node;
+      }
+    }
+    if (open.size() == before) return false;
+  }
+  return true;
+}
 
 SLUICE_SIM_CALL
 cuGraphInstantiateWithFlags(CUgraphExec* out, CUgraph graph, unsigned long long flags) {
@@ -177,7 +185,7 @@ SLUICE_SIM_CALL cuGraphLaunch(CUgraphExec handle, CUstream stream) {
     nodes = exec->nodes;
   }
   for (const GraphNode& node : nodes) {
-    CUresult sent = SubmitTo(stream, OperationOf(node), node.type);
+    CUresult sent = Send(node, stream);
     if (sent != CUDA_SUCCESS) return sent;
   }
   return CUDA_SUCCESS;
@@ -207,7 +215,11 @@ cuGraphExecUpdate_v2(CUgraphExec handle, CUgraph graph_handle, CUgraphExecUpdate
     info->result = kTypeChanged;
     return CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
   }
-  exec->nodes = std::move(fresh);  // The same addresses, so the same holds.
+  // The nodes stay those of the first graph, by which later calls name them.
+  for (size_t i = 0; i < fresh.size(); ++i) {
+    exec->nodes[i].operation = fresh[i].operation;
+    exec->nodes[i].event = fresh[i].event;
+  }
   return CUDA_SUCCESS;
 }
 

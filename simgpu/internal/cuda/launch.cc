@@ -72,11 +72,25 @@ bool IsShape(const LaunchShape& shape) {
   return shape.grid[1] <= 65535 && shape.grid[2] <= 65535 && per_block <= kThreadsPerBlockMax;
 }
 
+// Without the arguments, which are the program's and gone by the time anybody asks.
+CUDA_KERNEL_NODE_PARAMS NodeParams(CUfunction function, const LaunchShape& shape) {
+  CUDA_KERNEL_NODE_PARAMS params{};
+  params.func = function;
+  params.gridDimX = shape.grid[0];
+  params.gridDimY = shape.grid[1];
+  params.gridDimZ = shape.grid[2];
+  params.blockDimX = shape.block[0];
+  params.blockDimY = shape.block[1];
+  params.blockDimZ = shape.block[2];
+  return params;
+}
+
 CUresult Launch(CUfunction function, const LaunchShape& shape, void** arguments, CUstream stream) {
   CUresult ready = ReadyWithContext();
   if (ready != CUDA_SUCCESS) return ready;
   Operation operation;
   CUresult made = LaunchOperation(function, shape, arguments, operation);
+  if (made == CUDA_SUCCESS) operation.params = Keep(NodeParams(function, shape));
   return made == CUDA_SUCCESS ? SubmitTo(stream, std::move(operation), kNodeKernel) : made;
 }
 
@@ -162,6 +176,30 @@ cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** argum
   LaunchShape shape = Shape({config->gridDimX, config->gridDimY, config->gridDimZ},
                             {config->blockDimX, config->blockDimY, config->blockDimZ});
   return Launch(function, shape, arguments, config->hStream);
+}
+
+struct CUDA_LAUNCH_PARAMS {
+  CUfunction function;
+  unsigned gridDimX, gridDimY, gridDimZ;
+  unsigned blockDimX, blockDimY, blockDimZ;
+  unsigned sharedMemBytes;
+  CUstream hStream;
+  void** kernelParams;
+};
+
+SLUICE_SIM_CALL
+cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS* list, unsigned count, unsigned flags) {
+  constexpr unsigned kFlagsKnown = 3;
+  if (list == nullptr || count == 0 || flags > kFlagsKnown) return CUDA_ERROR_INVALID_VALUE;
+  for (unsigned i = 0; i < count; ++i) {
+    LaunchShape shape = Shape({list[i].gridDimX, list[i].gridDimY, list[i].gridDimZ},
+                              {list[i].blockDimX, list[i].blockDimY, list[i].blockDimZ});
+    // Stream 0 of none of the cards takes part.
+    if (list[i].hStream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    CUresult sent = Launch(list[i].function, shape, list[i].kernelParams, list[i].hStream);
+    if (sent != CUDA_SUCCESS) return sent;
+  }
+  return CUDA_SUCCESS;
 }
 
 // The oldest forms, whose arguments were set one by one before: no known kernel has any.

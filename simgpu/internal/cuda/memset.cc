@@ -68,6 +68,7 @@ CUresult MemsetOperation(const CUDA_MEMSET_NODE_PARAMS& wish, Operation& operati
   if (!rows || !OnCard(wish.dst, (wish.height - 1) * wish.pitch + row_bytes)) {
     return CUDA_ERROR_INVALID_VALUE;
   }
+  operation.params = Keep(wish);
   operation.run = [wish] {
     Fill(wish);
     return CUDA_SUCCESS;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 
@@ -50,37 +51,120 @@ void ReadEntries(std::string_view text, Module& module) {
   }
 }
 
-CUresult Load(CUmodule* made, std::string_view text) {
-  if (!LooksLikePtx(text)) return CUDA_ERROR_INVALID_IMAGE;
-  auto module = std::make_unique<Module>();
-  module->context = CurrentContext();
-  ReadEntries(text, *module);
-  if (module->functions.empty()) return CUDA_ERROR_INVALID_PTX;
-  Process& process = *CurrentProcess();
-  std::lock_guard lock(process.mutex);
-  for (const auto& function : module->functions) process.functions.insert(function.get());
-  process.modules.insert(module.get());
-  *made = reinterpret_cast<CUmodule>(module.release());
-  return CUDA_SUCCESS;
+size_t BytesOf(std::string_view type) {
+  if (type.size() < 2 || type.find_first_not_of("bsuf0123456789") != type.npos) return 0;
+  size_t bits = std::strtoul(std::string(type.substr(1)).c_str(), nullptr, 10);
+  return bits == 8 || bits == 16 || bits == 32 || bits == 64 ? bits / 8 : 0;
 }
+
+// Every `.global [.align N] .TYPE NAME[COUNT]`.
+void ReadGlobals(std::string_view text, Module& module) {
+  constexpr std::string_view kGlobal = ".global";
+  constexpr size_t kBytesMax = size_t{1} << 32;
+  size_t at = 0;
+  while (module.globals.size() < kFunctionsMax && (at = text.find(kGlobal, at)) != text.npos) {
+    at += kGlobal.size();
+    std::string_view type = WordAfter(text, at);
+    if (type == ".align") {
+      WordAfter(text, at);
+      type = WordAfter(text, at);
+    }
+    size_t bytes = type.empty() ? 0 : BytesOf(type.substr(1));
+    std::string_view name = WordAfter(text, at);
+    if (bytes == 0 || name.empty()) continue;
+    if (at < text.size() && text[at] == '[') {
+      size_t count = std::strtoul(std::string(text.substr(at + 1, 20)).c_str(), nullptr, 10);
+      bytes = count <= kBytesMax / bytes ? std::max<size_t>(bytes * count, 1) : kBytesMax;
+    }
+    module.globals.push_back({std::string(name), 0, bytes});
+  }
+}
+
+CUresult Load(CUmodule* made, const std::string& text) {
+  Module* module = nullptr;
+  CUresult loaded = MakeModule(text, module);
+  if (loaded == CUDA_SUCCESS) *made = reinterpret_cast<CUmodule>(module);
+  return loaded;
+}
+
+}  // namespace
 
 Module* ToModule(CUmodule handle) {
   auto* module = reinterpret_cast<Module*>(handle);
   return CurrentProcess()->modules.contains(module) ? module : nullptr;
 }
 
-}  // namespace
+Function* ToFunction(CUfunction handle) {
+  auto* function = reinterpret_cast<Function*>(handle);
+  return CurrentProcess()->functions.contains(function) ? function : nullptr;
+}
+
+CUresult ReadImage(const void* image, std::string& text) {
+  const char* bytes = static_cast<const char*>(image);
+  // Machine code is not text; a card of no known make cannot run it.
+  bool binary = std::memcmp(bytes, "\x7f\x45\x4c\x46", 4) == 0 ||
+                std::memcmp(bytes, "\x50\xed\x55\xba", 4) == 0;
+  if (binary) return CUDA_ERROR_INVALID_IMAGE;
+  text.assign(bytes, ::strnlen(bytes, kImageBytesMax));
+  return CUDA_SUCCESS;
+}
+
+CUresult ReadImageFile(const char* path, std::string& text) {
+  FILE* file = std::fopen(path, "re");
+  if (file == nullptr) return CUDA_ERROR_FILE_NOT_FOUND;
+  char buffer[65536];
+  size_t got = 0;
+  while (text.size() < kImageBytesMax && (got = std::fread(buffer, 1, sizeof(buffer), file)) > 0) {
+    text.append(buffer, got);
+  }
+  std::fclose(file);
+  return CUDA_SUCCESS;
+}
+
+CUresult MakeModule(const std::string& text, Module*& made) {
+  if (!LooksLikePtx(text)) return CUDA_ERROR_INVALID_IMAGE;
+  auto module = std::make_unique<Module>();
+  module->context = CurrentContext();
+  ReadEntries(text, *module);
+  ReadGlobals(text, *module);
+  if (module->functions.empty() && module->globals.empty()) return CUDA_ERROR_INVALID_PTX;
+  Process& process = *CurrentProcess();
+  std::lock_guard lock(process.mutex);
+  made = module.release();
+  process.modules.insert(made);
+  for (const auto& function : made->functions) process.functions.insert(function.get());
+  for (Module::Global& global : made->globals) {
+    CUresult taken = AllocateLinear(*made->context, global.bytes, &global.address);
+    if (taken == CUDA_SUCCESS) continue;
+    EndModule(made);
+    return taken;
+  }
+  return CUDA_SUCCESS;
+}
+
+void EndModule(Module* module) {
+  for (const auto& function : module->functions) {
+    CurrentProcess()->functions.erase(function.get());
+  }
+  for (const Module::Global& global : module->globals) {
+    // Gone already if the context ended.
+    if (Block* block = BlockAt(global.address); block != nullptr) FreeBlock(*block);
+  }
+  CurrentProcess()->modules.erase(module);
+  delete module;
+}
 
 SLUICE_SIM_CALL cuModuleLoadData(CUmodule* module, const void* image) {
   CUresult ready = ReadyToAllocate();
   if (ready != CUDA_SUCCESS) return ready;
   if (module == nullptr || image == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  const char* text = static_cast<const char*>(image);
-  // Machine code is not text; a card of no known make cannot run it.
-  bool binary = std::memcmp(text, "\x7f\x45\x4c\x46", 4) == 0 ||
-                std::memcmp(text, "\x50\xed\x55\xba", 4) == 0;
-  if (binary) return CUDA_ERROR_INVALID_IMAGE;
-  return Load(module, {text, ::strnlen(text, kImageBytesMax)});
+  std::string text;
+  CUresult read = ReadImage(image, text);
+  return read == CUDA_SUCCESS ? Load(module, text) : read;
+}
+
+SLUICE_SIM_CALL cuModuleLoadFatBinary(CUmodule* module, const void* image) {
+  return cuModuleLoadData(module, image);
 }
 
 SLUICE_SIM_CALL
@@ -92,16 +176,9 @@ SLUICE_SIM_CALL cuModuleLoad(CUmodule* module, const char* path) {
   CUresult ready = ReadyToAllocate();
   if (ready != CUDA_SUCCESS) return ready;
   if (module == nullptr || path == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  FILE* file = std::fopen(path, "re");
-  if (file == nullptr) return CUDA_ERROR_FILE_NOT_FOUND;
   std::string text;
-  char buffer[65536];
-  size_t got = 0;
-  while (text.size() < kImageBytesMax && (got = std::fread(buffer, 1, sizeof(buffer), file)) > 0) {
-    text.append(buffer, got);
-  }
-  std::fclose(file);
-  return Load(module, text);
+  CUresult read = ReadImageFile(path, text);
+  return read == CUDA_SUCCESS ? Load(module, text) : read;
 }
 
 SLUICE_SIM_CALL cuModuleUnload(CUmodule handle) {
@@ -110,11 +187,7 @@ SLUICE_SIM_CALL cuModuleUnload(CUmodule handle) {
   std::lock_guard lock(CurrentProcess()->mutex);
   Module* module = ToModule(handle);
   if (module == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  for (const auto& function : module->functions) {
-    CurrentProcess()->functions.erase(function.get());
-  }
-  CurrentProcess()->modules.erase(module);
-  delete module;
+  EndModule(module);
   return CUDA_SUCCESS;
 }
 
@@ -150,65 +223,6 @@ SLUICE_SIM_CALL cuModuleGetLoadingMode(int* mode) {
   if (mode == nullptr) return CUDA_ERROR_INVALID_VALUE;
   constexpr int kEager = 1;
   *mode = kEager;
-  return CUDA_SUCCESS;
-}
-
-SLUICE_SIM_CALL cuFuncGetName(const char** name, CUfunction handle) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  auto* function = reinterpret_cast<const Function*>(handle);
-  if (!CurrentProcess()->functions.contains(function)) return CUDA_ERROR_INVALID_HANDLE;
-  if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  *name = function->name.c_str();
-  return CUDA_SUCCESS;
-}
-
-SLUICE_SIM_CALL cuFuncGetAttribute(int* value, int attribute, CUfunction handle) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  constexpr int kAttributes = 16;
-  constexpr int kThreadsMax = 0;
-  constexpr int kRegisters = 4;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  auto* function = reinterpret_cast<const Function*>(handle);
-  if (!CurrentProcess()->functions.contains(function)) return CUDA_ERROR_INVALID_HANDLE;
-  if (value == nullptr || attribute < 0 || attribute >= kAttributes) {
-    return CUDA_ERROR_INVALID_VALUE;
-  }
-  auto set = function->attributes.find(attribute);
-  *value = set != function->attributes.end() ? set->second
-           : attribute == kThreadsMax        ? 1024
-           : attribute == kRegisters         ? 32
-                                             : 0;
-  return CUDA_SUCCESS;
-}
-
-SLUICE_SIM_CALL cuFuncSetAttribute(CUfunction handle, int attribute, int value) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  constexpr int kSharedMax = 8;
-  constexpr int kLast = 15;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  auto* function = reinterpret_cast<Function*>(handle);
-  if (!CurrentProcess()->functions.contains(function)) return CUDA_ERROR_INVALID_HANDLE;
-  if (attribute < kSharedMax || attribute > kLast) return CUDA_ERROR_INVALID_VALUE;
-  function->attributes[attribute] = value;
-  return CUDA_SUCCESS;
-}
-
-SLUICE_SIM_CALL
-cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction handle, int threads, size_t) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  if (!CurrentProcess()->functions.contains(reinterpret_cast<const Function*>(handle))) {
-    return CUDA_ERROR_INVALID_HANDLE;
-  }
-  constexpr int kThreadsPerMultiprocessor = 2048;
-  constexpr int kBlocksMax = 32;
-  if (blocks == nullptr || threads <= 0) return CUDA_ERROR_INVALID_VALUE;
-  *blocks = std::min(kThreadsPerMultiprocessor / threads, kBlocksMax);
   return CUDA_SUCCESS;
 }
 

@@ -46,6 +46,16 @@ struct Module {
   std::vector<Global> globals;
 };
 
+// Reads an image that the program holds, or a file of one: text, as machine code cannot be run.
+CUresult ReadImage(const void* image, std::string& text);
+CUresult ReadImageFile(const char* path, std::string& text);
+// Makes a module of a text in the current context; its variables take memory of the card.
+CUresult MakeModule(const std::string& text, Module*& made);
+// Needs the mutex.
+void EndModule(Module* module);
+Module* ToModule(CUmodule handle);
+Function* ToFunction(CUfunction handle);
+
 // The operation of one launch. `arguments` are read now, as the driver does.
 CUresult LaunchOperation(CUfunction function,
                          const LaunchShape& shape,

@@ -33,6 +33,7 @@ struct GraphNode;
 struct MipmappedArray;
 struct Module;
 struct Pool;
+struct UserObject;
 
 // One card as this process sees it.
 struct Device {
@@ -70,9 +71,11 @@ struct Process {
   std::vector<GraphMemoryUse> graph_memory_use;  // By device.
   std::set<const Module*> modules;
   std::set<const Function*> functions;
+  std::set<const void*> linkers;
   std::set<const Graph*> graphs;
   std::set<const GraphNode*> graph_nodes;
   std::set<const GraphExec*> graph_execs;
+  std::set<const UserObject*> user_objects;
   unsigned long long last_id = 0;  // Of streams, captures and graphs.
 
   Engine engine;  // Has a mutex of its own, taken after `mutex`.

@@ -38,6 +38,10 @@ class PerThreadScope {
 std::shared_ptr<Stream> ResolveStream(CUstream handle);
 std::shared_ptr<Event> ResolveEvent(CUevent handle);
 
+// What cuEventRecord and cuStreamWaitEvent do, for calls that do it among other things.
+CUresult RecordEvent(CUevent event, CUstream stream);
+CUresult WaitForEvent(CUstream stream, CUevent event);
+
 // Sends an operation on its way, or into the graph that the stream is capturing. `label` names the
 // kind of node it becomes.
 CUresult SubmitTo(CUstream handle, Operation operation, int node_type);
