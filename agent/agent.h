@@ -49,10 +49,17 @@ struct ShareProcess {
 struct DeviceUsage {
   GpuId gpu;
   Bytes limit;
-  Bytes used;  // The ledger's total plus the overhead that the agent found.
+  Bytes used;      // The ledger's total plus the overhead that the agent found.
+  Bytes overhead;  // The part of it that the agent found beyond the ledger.
   Bytes peak;
   int64_t refused = 0;          // Allocations answered with out of memory.
   int utilization_percent = 0;  // Of the card, by this share's processes, as the driver samples.
+  ComputeMillis guarantee;
+  ComputeMillis cap;  // 0: none.
+  // Over the last second: of the card, for which the share held it (alone on it: as the driver
+  // samples); of the time, in which its programs waited for the card.
+  ComputeMillis compute_used;
+  ComputeMillis compute_waiting;
 };
 
 struct ShareUsage {

@@ -45,6 +45,8 @@ InsideDevice DeviceOf(const region::PolicyDevice& policy, const region::LedgerPa
               static_cast<int64_t>(std::min<uint64_t>(page.devices[i].refused, uint64_t{1} << 53)),
           .guarantee = ComputeMillis(policy.guarantee_millis),
           .cap = ComputeMillis(policy.cap_millis),
+          .compute_used = ComputeMillis(policy.used_millis),
+          .compute_waiting = ComputeMillis(policy.waiting_millis),
           .simulated = (flags & region::kFlagSimulated) != 0};
 }
 

@@ -19,7 +19,9 @@ struct InsideDevice {
   Bytes peak;
   int64_t refused = 0;
   ComputeMillis guarantee;
-  ComputeMillis cap;  // 0: none.
+  ComputeMillis cap;              // 0: none.
+  ComputeMillis compute_used;     // Over the last second.
+  ComputeMillis compute_waiting;  // The part of the last second in which programs waited.
   bool simulated = false;
 };
 

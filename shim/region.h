@@ -69,12 +69,16 @@ struct PolicyDevice {
   std::atomic<uint32_t> guarantee_millis;
   std::atomic<uint32_t> cap_millis;  // 0: none.
   std::atomic<uint32_t> flags;
-  uint32_t reserved[7];
+  // In the last second, as the agent charged: thousandths of the card, and of the time.
+  std::atomic<uint32_t> used_millis;
+  std::atomic<uint32_t> waiting_millis;
+  uint32_t reserved[5];
 };
 static_assert(sizeof(PolicyDevice) == 128);
 static_assert(offsetof(PolicyDevice, memory_limit_bytes) == 64);
 static_assert(offsetof(PolicyDevice, guarantee_millis) == 88);
 static_assert(offsetof(PolicyDevice, flags) == 96);
+static_assert(offsetof(PolicyDevice, used_millis) == 100);
 
 enum class GrantMode : uint32_t {
   kOpen = 0,  // No gate: nobody else has a share of this card, and no cap.

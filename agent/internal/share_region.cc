@@ -365,6 +365,11 @@ ShareUsage ShareRegion::Usage() {
     card.gpu = GpuId(std::string(TextOf(device.uuid_text)));
     card.limit = BytesOf(device.memory_limit_bytes);
     card.used = BytesOf(region::Used(device, page, i));
+    card.overhead = std::min(card.used, BytesOf(device.overhead_bytes));
+    card.guarantee = ComputeMillis(device.guarantee_millis);
+    card.cap = ComputeMillis(device.cap_millis);
+    card.compute_used = ComputeMillis(device.used_millis);
+    card.compute_waiting = ComputeMillis(device.waiting_millis);
     card.peak = std::max(card.used, std::min(card.limit, BytesOf(page.devices[i].peak_bytes)));
     card.refused =
         static_cast<int64_t>(std::min<uint64_t>(page.devices[i].refused, uint64_t{1} << 53));
