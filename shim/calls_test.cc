@@ -34,7 +34,8 @@ const Row kRows[] = {
 };
 
 // Every allocating, freeing, showing and launching call of the CUDA driver API 2.0 to 13.1, by
-// symbol, and what tells that work is done or recorded: what must be in the table. A new version of the API adds its own here.
+// symbol, and what tells that work is done or recorded: what must be in the table. A new version of
+// the API adds its own here.
 constexpr const char* kMustBeThere[] = {
     "cuMemAlloc",
     "cuMemAlloc_v2",

@@ -3,15 +3,22 @@
 // turn, each in a process of its own; a row's value is the difference of the medians. No GPU, not
 // even a simulated one, has a part in these numbers.
 #include <algorithm>
+#include <chrono>
+#include <climits>
 #include <cstdio>
 #include <cstring>
+#include <linux/futex.h>
 #include <string>
+#include <sys/syscall.h>
+#include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include "shim/share_box.h"
 
 namespace {
 
+using sluice::region::GrantMode;
 using sluice::shim::ShareBox;
 
 const std::string kWorker = SLUICE_BUILD_DIR "/bench/shim_bench_worker";
@@ -47,6 +54,50 @@ double Together(ShareBox& box, int count) {
   return Median(values);
 }
 
+// What an agent does for a share: a heartbeat, and one grant or a new one every 5 ms.
+class Granting {
+ public:
+  Granting(ShareBox& box, GrantMode mode, bool renew)
+      : box_(box), thread_([this, mode, renew](const std::stop_token& stop) {
+          for (uint32_t sequence = 1; !stop.stop_requested(); ++sequence) {
+            Beat();
+            if (renew || sequence == 1) {
+              Set(sequence, mode);
+            }
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          }
+        }) {}
+  Granting(const Granting&) = delete;
+  Granting& operator=(const Granting&) = delete;
+  ~Granting() {
+    thread_.request_stop();
+    thread_.join();
+    Set(0, GrantMode::kOpen);
+  }
+
+ private:
+  static uint64_t NowNs() {
+    return static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  }
+  void Beat() { box_.policy().heartbeat_ms = NowNs() / 1'000'000; }
+  void Set(uint32_t sequence, GrantMode mode) {
+    sluice::region::ComputeGrant& grant = box_.policy().grants[0];
+    grant.until_ns = NowNs() + 3'600'000'000'000;
+    grant.in_flight_ns = 3'000'000;
+    grant.word = sluice::region::GrantWord(sequence, mode);
+    syscall(SYS_futex, &grant.word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
+
+  ShareBox& box_;
+  std::jthread thread_;
+};
+
+double Granted(ShareBox& box, GrantMode mode, bool renew, const char* what) {
+  box.policy().heartbeat_ms = 0;
+  const Granting granting(box, mode, renew);
+  return One(box, {what});
+}
+
 struct Row {
   const char* name;
   const char* unit;
@@ -69,6 +120,21 @@ const Row kRows[] = {
      }},
     {"mem_info_extra_ns", "ns", 1, [](ShareBox& box) { return One(box, {"info"}); }},
     {"unhooked_extra_ns", "ns", 1, [](ShareBox& box) { return One(box, {"unhooked"}); }},
+    {"small_copy_extra_ns", "ns", 1, [](ShareBox& box) { return One(box, {"copy"}); }},
+    {"launch_open_ns", "ns", 1, [](ShareBox& box) { return One(box, {"launch"}); }},
+    {"launch_granted_ns",
+     "ns",
+     1,
+     [](ShareBox& box) { return Granted(box, GrantMode::kRun, false, "launch"); }},
+    {"launch_quanta_5ms_ns",
+     "ns",
+     1,
+     [](ShareBox& box) { return Granted(box, GrantMode::kRun, true, "launch"); }},
+    {"launch_and_sync_open_ns", "ns", 1, [](ShareBox& box) { return One(box, {"launchsync"}); }},
+    {"launch_and_sync_granted_ns",
+     "ns",
+     1,
+     [](ShareBox& box) { return Granted(box, GrantMode::kRun, false, "launchsync"); }},
     {"first_use_1_ms", "ms", 1e-6, [](ShareBox& box) { return Together(box, 1); }},
     {"first_use_64_ms", "ms", 1e-6, [](ShareBox& box) { return Together(box, 64); }},
 };
@@ -117,13 +183,18 @@ ShareBox::Options Options(bool shared) {
 
 }  // namespace
 
-int main() {
+// bench_shim [PREFIX]: only the rows whose names begin so.
+int main(int argc, char** argv) {
   ShareBox native(Options(false));
   ShareBox hooked(Options(true));
   // The null driver's card.
   memset(hooked.policy().devices[0].uuid, 0x5a, sizeof(hooked.policy().devices[0].uuid));
   CheckSides(native, hooked);
+  const char* const prefix = argc > 1 ? argv[1] : "";
   for (const Row& row : kRows) {
+    if (strncmp(row.name, prefix, strlen(prefix)) != 0) {
+      continue;
+    }
     Measure(row, native, hooked);
   }
   return 0;

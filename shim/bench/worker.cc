@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One measurement of the shim bench, in a process of its own: prints one number.
-//   worker pair LIVE | info | unhooked     ns per turn
+//   worker pair LIVE | info | unhooked | launch | launchsync | copy     ns per turn
 //   worker first                           CPU time of the first use, in ns
 #include <cstdint>
 #include <cstdio>
@@ -97,6 +97,35 @@ double Unhooked() {
   return PerTurn([&] { count(&found); });
 }
 
+// Small enough to be no work of its own.
+double SmallCopy() {
+  auto copy =
+      reinterpret_cast<int (*)(Pointer, Pointer, size_t, void*)>(Find("cuMemcpyDtoDAsync_v2"));
+  return PerTurn([&] { copy(Pointer{1} << 40, Pointer{1} << 41, size_t{4096}, nullptr); });
+}
+
+double Launch(bool synchronize) {
+  auto launch = reinterpret_cast<int (*)(void*,
+                                         unsigned,
+                                         unsigned,
+                                         unsigned,
+                                         unsigned,
+                                         unsigned,
+                                         unsigned,
+                                         unsigned,
+                                         void*,
+                                         void**,
+                                         void**)>(Find("cuLaunchKernel"));
+  auto wait = reinterpret_cast<int (*)(void*)>(Find("cuStreamSynchronize"));
+  int function = 0;
+  return PerTurn([&] {
+    if (launch(&function, 64, 1, 1, 256, 1, 1, 0, nullptr, nullptr, nullptr) != 0 ||
+        (synchronize && wait(nullptr) != 0)) {
+      exit(3);
+    }
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -106,9 +135,12 @@ int main(int argc, char** argv) {
     return 0;
   }
   Start();
-  const double value = what == "pair"   ? Pair(argc > 2 ? atoi(argv[2]) : 0)
-                       : what == "info" ? Info()
-                                        : Unhooked();
+  const double value = what == "pair"         ? Pair(argc > 2 ? atoi(argv[2]) : 0)
+                       : what == "info"       ? Info()
+                       : what == "launch"     ? Launch(false)
+                       : what == "launchsync" ? Launch(true)
+                       : what == "copy"       ? SmallCopy()
+                                              : Unhooked();
   printf("%.2f\n", value);
   return 0;
 }

@@ -15,6 +15,9 @@
 #include "shim/calls.def"
 
 namespace sluice::shim {
+
+constinit std::atomic<void*> real_function[kCallCount] = {};
+
 namespace {
 
 // Only addresses of functions, so the table needs relocations but no constructor.
@@ -79,7 +82,6 @@ int RowOfName(const char* name) {
   return -1;
 }
 
-constinit std::atomic<void*> real_function[kCallCount] = {};
 constinit std::atomic<void*> library[2] = {};  // The driver, NVML.
 constinit std::atomic<DlsymFunction> real_dlsym{nullptr};
 
@@ -170,18 +172,14 @@ DlsymFunction RealDlsym() {
   return found;
 }
 
-void* Real(Call call) {
+void* Resolve(Call call) {
   const int index = static_cast<int>(call);
-  void* found = real_function[index].load(std::memory_order_acquire);
-  if (found != nullptr) {
-    return found;
-  }
   void* const handle = Library(IsNvml(index));
   const DlsymFunction find = RealDlsym();
   if (handle == nullptr || find == nullptr) {
     return nullptr;
   }
-  found = find(handle, kSymbols[index]);
+  void* const found = find(handle, kSymbols[index]);
   if (index < kHookCount && found == HookAt(index)) {
     return nullptr;  // The library falls through to us: it has no such function of its own.
   }

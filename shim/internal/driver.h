@@ -59,7 +59,12 @@ struct HookRow {
 const HookRow& Row(Call call);
 
 // The driver's own function, resolved at first use, nullptr when the driver has none. Thread-safe.
-void* Real(Call call);
+void* Resolve(Call call);
+extern constinit std::atomic<void*> real_function[kCallCount];
+inline void* Real(Call call) {
+  void* const found = real_function[static_cast<int>(call)].load(std::memory_order_acquire);
+  return found != nullptr ? found : Resolve(call);
+}
 
 // The hook for a name that dlsym was asked for, or nullptr.
 void* HookOfName(const char* name);

@@ -157,7 +157,7 @@ bool HasBursts(const Flight& flight, uintptr_t stream) {
   return false;
 }
 
-void Settle(Flight& flight) {
+void Settle(Flight& flight, uint64_t now_ns) {
   if (!BecomeAsker(flight)) {
     return;
   }
@@ -187,15 +187,14 @@ void Settle(Flight& flight) {
     if (skip) {
       continue;
     }
-    const uint64_t now = NowNs();
-    if (!IsDone(burst, now)) {
+    if (!IsDone(burst, now_ns)) {
       unfinished[unfinished_count++] = burst.stream;
       continue;
     }
     LearnFrom(flight, burst);
     GiveEvents(burst);
     Hold hold(flight.lock);
-    TakeOut(flight, index, now);
+    TakeOut(flight, index, now_ns);
   }
   flight.asker.store(0, std::memory_order_release);
 }

@@ -58,7 +58,7 @@ void Push(Flight& flight, const Burst& burst);
 bool HasBursts(const Flight& flight, uintptr_t stream);
 
 // Asks the driver what is done, and learns from the samples. Takes the lock for moments.
-void Settle(Flight& flight);
+void Settle(Flight& flight, uint64_t now_ns);
 
 // Tells in the slot that all is done, if it is. Returns whether the bell should be rung: once each
 // time that it becomes so.

@@ -18,7 +18,7 @@ constexpr uint64_t kMilli = 1'000'000;
 
 // Credit taken at once. What a thread has launched since its last event is known by estimate only,
 // so this bounds the error when it stops there; an event's cost is spread over as much work.
-constexpr int64_t kCreditNsMax = 250 * kMicro;
+constexpr int64_t kCreditNsMax = 500 * kMicro;
 // At most one timed launch per lane in so long, unknown functions aside.
 constexpr uint64_t kSampleEveryNs = 500 * kMicro;
 // Between looks at the driver, and at the policy where no change wakes us.
@@ -274,7 +274,7 @@ void Turn::Admit() {
       }
     } else if (mode == region::GrantMode::kRun &&
                now < grant.until_ns.load(std::memory_order_relaxed)) {
-      Settle(flight);
+      Settle(flight, now);
       if (TryTake(lane, word, now)) {
         break;
       }
@@ -288,6 +288,7 @@ void Turn::Admit() {
       TakePaced();
       break;
     }
+    waited_ = true;
     AwaitChange(grant.word, word, nap < kWaitNsMax ? nap : kWaitNsMax);
   }
   BeginSample(lane);
@@ -360,7 +361,7 @@ void Turn::PushTail() {
 
 void Turn::BeginSample(Lane& lane) {
   const OutsideCaptures outside;
-  since_ns_ = NowNs();
+  since_ns_ = waited_ || work_.returns_done ? NowNs() : since_ns_;
   if (!sampled_ || work_.returns_done || context_ == nullptr) {
     return;
   }
@@ -379,9 +380,9 @@ CUresult Turn::Finish(CUresult result) {
   const int kept = errno;
   const OutsideCaptures outside;
   Flight& flight = FlightOf(card_);
-  const uint64_t now = NowNs();
   uint64_t amount = tail_ns_;
   if (result == kSuccess && work_.returns_done) {
+    const uint64_t now = NowNs();
     Learn(work_.key, (now - since_ns_) / work_.units);
     Hold hold(flight.lock);
     shim::Finish(flight, cost_ns_, now);
@@ -403,7 +404,7 @@ CUresult Turn::Finish(CUresult result) {
   }
   {
     Hold hold(flight.lock);
-    Burst burst = ByEstimate(flight, work_.stream, amount, now);
+    Burst burst = ByEstimate(flight, work_.stream, amount, end == nullptr ? NowNs() : since_ns_);
     burst.context = context_;
     // A launch that failed between its events teaches nothing, but the end stands for the tail.
     burst.begin = begin_;
@@ -437,7 +438,7 @@ void AfterDrain(uintptr_t stream) {
       Finish(flight, tail, now);
     }
   }
-  Settle(flight);
+  Settle(flight, now);
   const uint32_t word = GrantOf(card).word.load(std::memory_order_relaxed);
   if ((region::ModeOf(word) == region::GrantMode::kWait ||
        now - rung_ns.load(std::memory_order_relaxed) >= kRingEveryNs) &&
@@ -451,7 +452,7 @@ void AfterDrain(uintptr_t stream) {
 void AfterQuery() {
   if (const Card card = CardOfThread(); card >= 0) {
     const int kept = errno;
-    Settle(FlightOf(card));
+    Settle(FlightOf(card), NowNs());
     errno = kept;
   }
 }
@@ -517,6 +518,7 @@ void ForgetGate() {
   }
   lanes_used.store(0, std::memory_order_relaxed);
   lanes_lock.Reset();
+  ForgetThreadNumber();
   thread_lanes = &no_lanes;
   only_grant.store(nullptr, std::memory_order_relaxed);
   ForgetFlights();

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "shim/internal/abi.h"
+#include "shim/internal/driver.h"
 #include "shim/internal/meter.h"
 #include "shim/internal/process.h"
 #include "shim/region.h"
@@ -67,7 +68,7 @@ inline Lane& LaneFor(ThreadLanes& own, uintptr_t stream) {
   return own.lanes[(stream ^ stream >> 6 ^ stream >> 12) % kLanesPerThread];
 }
 
-inline bool Spend(Lane& lane, uint32_t word, const Work& work) {
+[[gnu::always_inline]] inline bool Spend(Lane& lane, uint32_t word, const Work& work) {
   if (lane.grant.load(std::memory_order_relaxed) != word ||
       lane.stream.load(std::memory_order_relaxed) != work.stream ||
       captures_active.load(std::memory_order_relaxed) != 0) {
@@ -83,7 +84,7 @@ inline bool Spend(Lane& lane, uint32_t word, const Work& work) {
 }
 
 // The fast path: whether the work may go to the driver with nothing more to do.
-inline bool MayGo(const Work& work) {
+[[gnu::always_inline]] inline bool MayGo(const Work& work) {
   const std::atomic<uint32_t>* const grant = only_grant.load(std::memory_order_relaxed);
   if (grant == nullptr) {
     return false;
@@ -116,17 +117,30 @@ class Turn {
   uint64_t tail_ns_ = 0;  // Launched before on this stream, with no event after it yet.
   uint64_t since_ns_ = 0;
   bool sampled_ = false;
+  bool waited_ = false;
   CUcontext context_ = nullptr;
   CUevent begin_ = nullptr;
 };
 
-template <typename Launch>
-CUresult Gated(const Work& work, Launch launch) {
-  if (MayGo(work)) [[likely]] {
-    return launch();
+// Makes the driver's call, or what stands for it, with the vendor's arguments.
+struct CallDriver {
+  template <typename... A>
+  static CUresult Do(Call call, A... a) {
+    return Cuda(call, a...);
   }
+};
+
+// Apart, and with everything by value, so that the fast path below keeps nothing on its stack and
+// ends in a jump to the driver.
+template <typename Launch, typename... A>
+[[gnu::noinline]] CUresult TakeTurn(Work work, Call call, A... a) {
   Turn turn(work);
-  return turn.Finish(launch());
+  return turn.Finish(Launch::Do(call, a...));
+}
+
+template <typename Launch = CallDriver, typename... A>
+[[gnu::always_inline]] inline CUresult Gated(const Work& work, Call call, A... a) {
+  return MayGo(work) ? Launch::Do(call, a...) : TakeTurn<Launch>(work, call, a...);
 }
 
 // After the driver said that all work of the stream (0: of the thread's context) is done.

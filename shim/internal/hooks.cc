@@ -14,8 +14,10 @@ namespace sluice::shim {
 #define SLUICE_FORMAL_7(A, B, C, D, E, F, G) A a, B b, C c, D d, E e, F f, G g
 #define SLUICE_FORMAL_8(A, B, C, D, E, F, G, H) A a, B b, C c, D d, E e, F f, G g, H h
 #define SLUICE_FORMAL_9(A, B, C, D, E, F, G, H, I) A a, B b, C c, D d, E e, F f, G g, H h, I i
-#define SLUICE_FORMAL_10(A, B, C, D, E, F, G, H, I, J) A a, B b, C c, D d, E e, F f, G g, H h, I i, J j
-#define SLUICE_FORMAL_11(A, B, C, D, E, F, G, H, I, J, K) A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k
+#define SLUICE_FORMAL_10(A, B, C, D, E, F, G, H, I, J) \
+  A a, B b, C c, D d, E e, F f, G g, H h, I i, J j
+#define SLUICE_FORMAL_11(A, B, C, D, E, F, G, H, I, J, K) \
+  A a, B b, C c, D d, E e, F f, G g, H h, I i, J j, K k
 #define SLUICE_ACTUAL_0
 #define SLUICE_ACTUAL_1 , a
 #define SLUICE_ACTUAL_2 , a, b

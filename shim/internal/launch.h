@@ -8,6 +8,9 @@
 // the gate; the driver's call is made in any case, and its answer is the caller's.
 namespace sluice::shim {
 
+// A part of the exported function itself: what passes at once costs no second call.
+#define SLUICE_IN_HOOK [[gnu::always_inline]]
+
 constexpr bool kIsPerThread[] = {
 #define CUDA_CALL(symbol, name, since, mode, category, handler, roles, count, types) \
   StreamMode::mode == StreamMode::kPerThread,
@@ -34,49 +37,58 @@ inline uint64_t KeyOf(const void* function, uint64_t x, uint64_t y, uint64_t z) 
          (x * 0xff51afd7ed558ccd + y * 0xc4ceb9fe1a85ec53 + z * 0x94d049bb133111eb);
 }
 
-inline CUresult LaunchKernel(Call call,
-                             CUfunction function,
-                             unsigned x,
-                             unsigned y,
-                             unsigned z,
-                             unsigned block_x,
-                             unsigned block_y,
-                             unsigned block_z,
-                             unsigned shared_bytes,
-                             CUstream stream,
-                             void** arguments,
-                             void** extra) {
-  return Gated({.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)}, [&] {
-    return Cuda(
-        call, function, x, y, z, block_x, block_y, block_z, shared_bytes, stream, arguments, extra);
-  });
+SLUICE_IN_HOOK inline CUresult LaunchKernel(Call call,
+                                            CUfunction function,
+                                            unsigned x,
+                                            unsigned y,
+                                            unsigned z,
+                                            unsigned block_x,
+                                            unsigned block_y,
+                                            unsigned block_z,
+                                            unsigned shared_bytes,
+                                            CUstream stream,
+                                            void** arguments,
+                                            void** extra) {
+  const Work work = {.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)};
+  return Gated(work,
+               call,
+               function,
+               x,
+               y,
+               z,
+               block_x,
+               block_y,
+               block_z,
+               shared_bytes,
+               stream,
+               arguments,
+               extra);
 }
 
-inline CUresult LaunchCooperative(Call call,
-                                  CUfunction function,
-                                  unsigned x,
-                                  unsigned y,
-                                  unsigned z,
-                                  unsigned block_x,
-                                  unsigned block_y,
-                                  unsigned block_z,
-                                  unsigned shared_bytes,
-                                  CUstream stream,
-                                  void** arguments) {
-  return Gated({.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)}, [&] {
-    return Cuda(
-        call, function, x, y, z, block_x, block_y, block_z, shared_bytes, stream, arguments);
-  });
+SLUICE_IN_HOOK inline CUresult LaunchCooperative(Call call,
+                                                 CUfunction function,
+                                                 unsigned x,
+                                                 unsigned y,
+                                                 unsigned z,
+                                                 unsigned block_x,
+                                                 unsigned block_y,
+                                                 unsigned block_z,
+                                                 unsigned shared_bytes,
+                                                 CUstream stream,
+                                                 void** arguments) {
+  const Work work = {.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)};
+  return Gated(
+      work, call, function, x, y, z, block_x, block_y, block_z, shared_bytes, stream, arguments);
 }
 
-inline CUresult LaunchConfigured(
+SLUICE_IN_HOOK inline CUresult LaunchConfigured(
     Call call, const LaunchConfig* config, CUfunction function, void** arguments, void** extra) {
   if (config == nullptr) {
     return Cuda(call, config, function, arguments, extra);
   }
   const Work work = {.stream = StreamOf(call, config->stream),
                      .key = KeyOf(function, config->grid[0], config->grid[1], config->grid[2])};
-  return Gated(work, [&] { return Cuda(call, config, function, arguments, extra); });
+  return Gated(work, call, config, function, arguments, extra);
 }
 
 // Several cards at once: a share of several cards has its turns on all of them together.
@@ -87,24 +99,28 @@ inline CUresult LaunchOnCards(Call call, LaunchParams* launches, unsigned count,
   const LaunchParams& first = launches[0];
   const Work work = {.stream = StreamOf(call, first.stream),
                      .key = KeyOf(first.function, first.grid[0], first.grid[1], first.grid[2])};
-  return Gated(work, [&] { return Cuda(call, launches, count, flags); });
+  return Gated(work, call, launches, count, flags);
 }
 
 // The oldest forms, whose arguments were set one by one before.
 inline CUresult LaunchOldest(Call call, CUfunction function) {
-  return Gated({.stream = kLegacyStream, .key = KeyOf(function, 1, 1, 1)},
-               [&] { return Cuda(call, function); });
+  return Gated({.stream = kLegacyStream, .key = KeyOf(function, 1, 1, 1)}, call, function);
 }
 template <typename... Stream>
 CUresult LaunchOld(Call call, CUfunction function, int x, int y, Stream... stream) {
   const Work work = {.stream = StreamOf(call, OptionalStream(stream...)),
                      .key = KeyOf(function, static_cast<unsigned>(x), static_cast<unsigned>(y), 1)};
-  return Gated(work, [&] { return Cuda(call, function, x, y, stream...); });
+  return Gated(work, call, function, x, y, stream...);
 }
 
-inline CUresult LaunchGraph(Call call, CUgraphExec exec, CUstream stream) {
+struct CallGraph {
+  static CUresult Do(Call call, CUgraphExec exec, CUstream stream) {
+    return RunExec(call, exec, stream);
+  }
+};
+SLUICE_IN_HOOK inline CUresult LaunchGraph(Call call, CUgraphExec exec, CUstream stream) {
   const Work work = {.stream = StreamOf(call, stream), .key = KeyOf(exec, 0, 0, 0)};
-  return Gated(work, [&] { return RunExec(call, exec, stream); });
+  return Gated<CallGraph>(work, call, exec, stream);
 }
 
 // Copies and fills from this size on are work of their own kind, by the MiB; smaller ones pass.
@@ -115,7 +131,7 @@ inline constexpr uint64_t kHostCopyGuessNs = 80'000;
 inline constexpr uint64_t kCardCopyGuessNs = 5'000;
 
 template <typename To, typename From, typename... Stream>
-CUresult Copy(
+SLUICE_IN_HOOK inline CUresult Copy(
     Call call, CopyKind kind, uint64_t element, To to, From from, size_t count, Stream... stream) {
   if (count < kCopyBytesMin / element) [[likely]] {
     return Cuda(call, to, from, count, stream...);
@@ -126,7 +142,7 @@ CUresult Copy(
                      .units = (count >> 20) * element + 1,
                      .guess_ns = card ? kCardCopyGuessNs : kHostCopyGuessNs,
                      .returns_done = sizeof...(Stream) == 0 && !card};
-  return Gated(work, [&] { return Cuda(call, to, from, count, stream...); });
+  return Gated(work, call, to, from, count, stream...);
 }
 template <typename... A>
 CUresult CopyIn(Call call, A... a) {

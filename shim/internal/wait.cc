@@ -13,6 +13,8 @@ namespace {
 
 constexpr uint64_t kSecondNs = 1'000'000'000;
 
+constinit thread_local uint32_t own_number = 0;
+
 }  // namespace
 
 uint64_t NowNs() {
@@ -36,7 +38,14 @@ void WakeAll(std::atomic<uint32_t>& word) {
 }
 
 uint32_t ThreadNumber() {
-  return static_cast<uint32_t>(syscall(SYS_gettid));
+  if (own_number == 0) {
+    own_number = static_cast<uint32_t>(syscall(SYS_gettid));
+  }
+  return own_number;
+}
+
+void ForgetThreadNumber() {
+  own_number = 0;
 }
 
 bool ThreadLives(uint32_t number) {

@@ -17,6 +17,7 @@ void WakeAll(std::atomic<uint32_t>& word);
 
 // The calling thread's number, and whether a thread of this process has it.
 uint32_t ThreadNumber();
+void ForgetThreadNumber();  // In a forked child.
 bool ThreadLives(uint32_t number);
 
 }  // namespace sluice::shim

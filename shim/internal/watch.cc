@@ -111,7 +111,7 @@ Look LookAfter(Card card, const region::PolicyPage& policy, CUcontext& current) 
   if (wanted != nullptr && wanted != current && Cuda(Call::k_cuCtxSetCurrent, wanted) == 0) {
     current = wanted;
   }
-  Settle(flight);
+  Settle(flight, now);
   SettleLanes(card, closed, now);
   bool empty = false;
   uint64_t left = 0;
