@@ -157,9 +157,9 @@ bool HasBursts(const Flight& flight, uintptr_t stream) {
   return false;
 }
 
-void Settle(Flight& flight, uint64_t now_ns) {
+bool Settle(Flight& flight, uint64_t now_ns) {
   if (!BecomeAsker(flight)) {
-    return;
+    return false;
   }
   const OutsideCaptures outside;
   uint64_t index = 0;
@@ -197,6 +197,7 @@ void Settle(Flight& flight, uint64_t now_ns) {
     TakeOut(flight, index, now_ns);
   }
   flight.asker.store(0, std::memory_order_release);
+  return true;
 }
 
 bool TellIfDone(Flight& flight, uint32_t grant_word) {

@@ -57,8 +57,9 @@ void Finish(Flight& flight, uint64_t ns, uint64_t now_ns);
 void Push(Flight& flight, const Burst& burst);
 bool HasBursts(const Flight& flight, uintptr_t stream);
 
-// Asks the driver what is done, and learns from the samples. Takes the lock for moments.
-void Settle(Flight& flight, uint64_t now_ns);
+// Asks the driver what is done, and learns from the samples. Takes the lock for moments. Returns
+// false, with nothing done, where another thread does the same now.
+bool Settle(Flight& flight, uint64_t now_ns);
 
 // Tells in the slot that all is done, if it is. Returns whether the bell should be rung: once each
 // time that it becomes so.

@@ -3,6 +3,7 @@
 #include "shim/internal/gate.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "shim/internal/driver.h"
 #include "shim/internal/flight.h"
@@ -421,6 +422,7 @@ void AfterDrain(uintptr_t stream) {
   // Who synchronises after each launch must not ring at each: the watch does soon enough.
   constexpr uint64_t kRingEveryNs = 200 * kMicro;
   static constinit std::atomic<uint64_t> rung_ns{0};
+  constexpr int kAskTries = 10;
   const Card card = CardOfThread();
   if (card < 0) {
     return;
@@ -438,7 +440,9 @@ void AfterDrain(uintptr_t stream) {
       Finish(flight, tail, now);
     }
   }
-  Settle(flight, now);
+  for (int tries = 0; tries < kAskTries && !Settle(flight, now); ++tries) {
+    sched_yield();
+  }
   const uint32_t word = GrantOf(card).word.load(std::memory_order_relaxed);
   if ((region::ModeOf(word) == region::GrantMode::kWait ||
        now - rung_ns.load(std::memory_order_relaxed) >= kRingEveryNs) &&
