@@ -59,7 +59,7 @@ class Program {
   Program& operator=(const Program&) = delete;
   ~Program() {
     if (started_.pid > 0) {
-      box_.Finish(started_);
+      EXPECT_EQ(box_.Finish(started_), 0);
     }
   }
 
@@ -395,6 +395,42 @@ TEST(PagesOfAnyBytes, HoldNobodyForEver) {
     hand.Grant(round % 3 == 0 ? GrantMode::kOpen : GrantMode::kRun, random.Next() % 4);
     ASSERT_EQ(program.Line(), "0") << round;
   }
+}
+
+TEST(AShareOfSeveralCards, IsHeldByTheCardOfTheContext) {
+  ShareBox box({.fleet = "2x24GiB"});
+  region::PolicyDevice& second = box.policy().devices[1];
+  ASSERT_TRUE(region::ParseUuid(box.Uuid(1).c_str(), second.uuid));
+  second.memory_limit_bytes = uint64_t{1} << 30;
+  box.policy().device_count = 2;
+  Hand hand(box);
+  Program program(box);
+  EXPECT_EQ(program.Ask("do kernel 5 10"), "0");
+  EXPECT_EQ(program.work().submitted_ns.load(), 0U);
+  hand.Grant(GrantMode::kWait);
+  program.Tell("do kernel 100 10");
+  ASSERT_TRUE(program.AwaitWaiting(1));
+  hand.Grant(GrantMode::kRun);
+  EXPECT_EQ(program.Line(), "0");
+  EXPECT_TRUE(Await([&] { return program.IsDone(); }));
+  EXPECT_GE(program.work().submitted_ns.load(), 500'000U);
+  // The other card's word alone closes nothing here.
+  hand.Grant(GrantMode::kOpen);
+  box.policy().grants[1].word = region::GrantWord(1, GrantMode::kWait);
+  EXPECT_EQ(program.Ask("do kernel 5 10"), "0");
+}
+
+TEST(AnEndingContext, TakesNothingFromTheGate) {
+  ShareBox box;
+  Hand hand(box);
+  Program program(box);
+  hand.Grant(GrantMode::kRun);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(program.Ask("do kernel 20 500"), "0");
+    EXPECT_EQ(program.Ask("release"), "0");
+  }
+  hand.Grant(GrantMode::kWait);
+  EXPECT_TRUE(Await([&] { return program.work().drained.load() == hand.sequence(); }));
 }
 
 TEST(TheWatch, IsNotThereWhereNoGateEverClosed) {

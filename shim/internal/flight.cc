@@ -100,6 +100,35 @@ void Publish(const Flight& flight) {
   }
 }
 
+// The bursts of a context lose their events: from now on they are taken as done when they should
+// be. The context may live on, so what is in flight is not over yet.
+void DropEvents(Flight& flight, CUcontext context) {
+  for (uint64_t i = 0; i < kBurstsMax; ++i) {
+    Burst dropped = {};
+    {
+      Hold hold(flight.lock);
+      const uint64_t index = flight.head + i;
+      if (index >= flight.tail) {
+        return;
+      }
+      Burst& burst = flight.bursts[index % kBurstsMax];
+      if (burst.context != context || burst.amount_ns == 0) {
+        continue;
+      }
+      dropped = burst;
+      const uint64_t now = NowNs();
+      burst.begin = burst.end = nullptr;
+      burst.context = nullptr;
+      burst.due_ns = now + Left(flight, now);
+    }
+    for (const CUevent event : {dropped.begin, dropped.end}) {
+      if (event != nullptr) {
+        Cuda(Call::k_cuEventDestroy_v2, event);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 Flight& FlightOf(Card card) {
@@ -251,24 +280,31 @@ void ForgetContextFlight(CUcontext context) {
     for (int i = 0; i < kTries && !(asker = BecomeAsker(flight)); ++i) {
       Nap(100);
     }
-    const uint64_t now = NowNs();
-    {
-      Hold hold(flight.lock);
-      for (uint64_t i = flight.head; i < flight.tail; ++i) {
-        if (flight.bursts[i % kBurstsMax].context == context) {
-          TakeOut(flight, i, now);
-        }
-      }
-    }
+    DropEvents(flight, context);
     if (asker) {
       flight.asker.store(0, std::memory_order_release);
     }
   }
   for (Shelf& shelf : shelves) {
-    Hold hold(shelf.lock);
-    if (shelf.context == context) {
+    Shelf gone = {};
+    {
+      Hold hold(shelf.lock);
+      if (shelf.context == nullptr || shelf.context != context) {
+        continue;
+      }
+      for (const int timed : {0, 1}) {
+        gone.count[timed] = shelf.count[timed];
+        for (int i = 0; i < shelf.count[timed]; ++i) {
+          gone.events[timed][i] = shelf.events[timed][i];
+        }
+        shelf.count[timed] = 0;
+      }
       shelf.context = nullptr;
-      shelf.count[0] = shelf.count[1] = 0;
+    }
+    for (const int timed : {0, 1}) {
+      for (int i = 0; i < gone.count[timed]; ++i) {
+        Cuda(Call::k_cuEventDestroy_v2, gone.events[timed][i]);
+      }
     }
   }
 }

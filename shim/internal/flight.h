@@ -69,7 +69,7 @@ bool TellIfDone(Flight& flight, uint32_t grant_word);
 CUevent TakeEvent(CUcontext context, bool timed);
 void GiveEvent(CUcontext context, CUevent event, bool timed);
 
-// Before a context's end: what was in flight in it is over, its events go with it.
+// Before what may be a context's end: its events go; what is in flight in it is known by estimate.
 void ForgetContextFlight(CUcontext context);
 // In a forked child.
 void ForgetFlights();

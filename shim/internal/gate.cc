@@ -48,6 +48,16 @@ constinit std::atomic<int> lanes_used{0};  // Never lowered: how far to look.
 constinit ThreadLanes no_lanes = {};
 constinit Lock lanes_lock;
 
+// The row of a thread that ended, perhaps while it stood at the gate.
+ThreadLanes* Inherit(ThreadLanes& lanes, uint32_t heir) {
+  const int32_t waited = lanes.waits.exchange(0);
+  if (waited > 0) {
+    FlightOf(waited - 1).slot.load(std::memory_order_relaxed)->waiting.fetch_sub(1);
+  }
+  lanes.owner.store(heir, std::memory_order_relaxed);
+  return &lanes;
+}
+
 // A row of lanes for this thread: a free one, one of an ended thread, or none.
 ThreadLanes* TakeLanes() {
   const uint32_t me = ThreadNumber();
@@ -56,13 +66,12 @@ ThreadLanes* TakeLanes() {
   for (int i = 0; i < used; ++i) {
     // A row with this thread's number is of one that ended and had it before.
     if (all_lanes[i].owner.load(std::memory_order_relaxed) == me) {
-      return &all_lanes[i];
+      return Inherit(all_lanes[i], me);
     }
   }
   for (int i = 0; used == kThreadsMax && i < used; ++i) {
     if (!ThreadLives(all_lanes[i].owner.load(std::memory_order_relaxed))) {
-      all_lanes[i].owner.store(me, std::memory_order_relaxed);
-      return &all_lanes[i];
+      return Inherit(all_lanes[i], me);
     }
   }
   if (used == kThreadsMax) {
@@ -80,6 +89,12 @@ const region::ComputeGrant& GrantOf(Card card) {
 uint64_t FlightLimit(const region::ComputeGrant& grant) {
   const uint64_t told = grant.in_flight_ns.load(std::memory_order_relaxed);
   return told == 0 ? kFlightNsDefault : told < kFlightNsMax ? told : kFlightNsMax;
+}
+
+// Often enough that the card does not run dry meanwhile.
+uint64_t LookAgainIn(uint64_t flight_limit_ns) {
+  const uint64_t quarter = flight_limit_ns / 4;
+  return quarter < kLookNsMin ? kLookNsMin : quarter < kLookNsMax ? quarter : kLookNsMax;
 }
 
 bool IsAgentSilent(uint64_t now_ns) {
@@ -171,6 +186,16 @@ class Standing {
   bool stands_ = false;
 };
 
+bool AreAllOpen(const region::PolicyPage& policy) {
+  for (uint32_t card = 0; card < policy.device_count && card < region::kDevicesMax; ++card) {
+    if (region::ModeOf(policy.grants[card].word.load(std::memory_order_acquire)) !=
+        region::GrantMode::kOpen) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // The card whose gate the work has to pass; kNotShared: it may go.
 Card CardAtGate(const Work& work) {
   const Pages pages = AttachedPages();
@@ -182,7 +207,7 @@ Card CardAtGate(const Work& work) {
   if (pages.policy->device_count == 1) {
     only_grant.store(&pages.policy->grants[0].word, std::memory_order_relaxed);
   } else {
-    card = CurrentCard();
+    card = AreAllOpen(*pages.policy) ? kNotShared : CurrentCard();
   }
   if (card < 0) {
     return kNotShared;
@@ -279,7 +304,7 @@ void Turn::Admit() {
       if (TryTake(lane, word, now)) {
         break;
       }
-      nap = kLookNsMax;
+      nap = LookAgainIn(FlightLimit(grant));
     } else {
       standing.Begin();
     }
@@ -414,6 +439,8 @@ CUresult Turn::Finish(CUresult result) {
     burst.units = work_.units;
     Push(flight, burst);
   }
+  // It may have fallen asleep while we waited.
+  Watch(card_);
   errno = kept;
   return result;
 }

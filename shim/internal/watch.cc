@@ -134,7 +134,7 @@ Look LookAfter(Card card, const region::PolicyPage& policy, CUcontext& current) 
 }
 
 // One look at all cards, and a sleep. Returns whether there was anything in flight.
-bool Turn(const region::PolicyPage& policy, CUcontext& current) {
+bool LookRound(const region::PolicyPage& policy, CUcontext& current) {
   uint64_t nap = kIdleNs;
   bool busy = false;
   Card first = -1;
@@ -166,7 +166,7 @@ void* Run(void*) {
   uint64_t busy_ns = NowNs();
   while (true) {
     const Pages pages = AttachedPages();
-    if (pages.policy != nullptr && Turn(*pages.policy, current)) {
+    if (pages.policy != nullptr && LookRound(*pages.policy, current)) {
       busy_ns = NowNs();
     }
     if (NowNs() - busy_ns < kDozeAfterNs) {
@@ -174,7 +174,7 @@ void* Run(void*) {
     }
     // Whoever submits from here on sees that we doze, or has been seen by the last look below.
     watcher.store(kDozes, std::memory_order_seq_cst);
-    if (pages.policy == nullptr || !Turn(*pages.policy, current)) {
+    if (pages.policy == nullptr || !LookRound(*pages.policy, current)) {
       AwaitChange(watcher, kDozes, kDozeNs);
     }
     watcher.store(kAwake, std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 //   thread FORM US           the same as `do` once, in a thread of its own: "started", later "done"
 //   die                      ends that thread where it stands: "died"
 //   fork FORM                a child does it: the child's code
+//   release                  retains and releases the context: the code
 //   threads                  how many threads the process has
 #include <atomic>
 #include <csignal>
@@ -196,6 +197,13 @@ std::string Fork(const std::string& form) {
   return WIFEXITED(status) ? std::to_string(WEXITSTATUS(status)) : "killed";
 }
 
+// One hold of several is let go of: the context lives on.
+CUresult Release() {
+  CUcontext same = nullptr;
+  const CUresult result = Ask("cuDevicePrimaryCtxRetain", &same, 0);
+  return result != kSuccess ? result : Ask("cuDevicePrimaryCtxRelease_v2", 0);
+}
+
 int Threads() {
   int count = 0;
   DIR* const folder = opendir("/proc/self/task");
@@ -228,6 +236,7 @@ std::string Answer(std::istringstream& words) {
   if (verb == "sync") return std::to_string(Ask("cuStreamSynchronize", stream));
   if (verb == "syncctx") return std::to_string(Ask("cuCtxSynchronize"));
   if (verb == "query") return std::to_string(Ask("cuStreamQuery", stream));
+  if (verb == "release") return std::to_string(Release());
   if (verb == "threads") return std::to_string(Threads());
   std::string names;
   for (const Form& row : kForms) {
