@@ -108,6 +108,14 @@ std::string VolatileFolderOf(const std::string& state_folder) {
   return fmt::format("/tmp/{}-{}", name, geteuid());
 }
 
+std::string SharesIn(const std::string& volatile_folder) {
+  return volatile_folder + "/shares";
+}
+
+std::string DesktopsIn(const std::string& volatile_folder) {
+  return volatile_folder + "/desktops";
+}
+
 Result<std::string> PrepareVolatileFolder(const std::string& state_folder) {
   const std::string path = VolatileFolderOf(state_folder);
   // Others may pass through to their own desktop's folder, and see nothing here.
@@ -123,6 +131,16 @@ Result<std::string> PrepareVolatileFolder(const std::string& state_folder) {
   }
   chmod(path.c_str(), mode);
   return path;
+}
+
+void RemoveVolatileFolderIfUnused(const std::string& volatile_folder) {
+  std::error_code failed;
+  for (const std::string& part :
+       {SharesIn(volatile_folder), DesktopsIn(volatile_folder) + "/desktops"}) {
+    const fs::directory_iterator entries(part, failed);
+    if (!failed && entries != fs::directory_iterator()) return;
+  }
+  fs::remove_all(volatile_folder, failed);
 }
 
 Result<FolderLock> FolderLock::Take(const std::string& state_folder) {

@@ -30,6 +30,14 @@ Result<std::string> PrepareVolatileFolder(const std::string& state_folder);
 // The same path, without making it.
 std::string VolatileFolderOf(const std::string& state_folder);
 
+// Its parts: the agent's folder and the runtime's.
+std::string SharesIn(const std::string& volatile_folder);
+std::string DesktopsIn(const std::string& volatile_folder);
+
+// Removes it when nothing of a desktop or a share is in it; else leaves it as it is. Requires the
+// folder's lock.
+void RemoveVolatileFolderIfUnused(const std::string& volatile_folder);
+
 // The right to be the one instance of a state folder; the kernel takes it back when the process
 // ends, however it ends.
 class FolderLock {

@@ -81,6 +81,21 @@ TEST_F(Folders, HaveAVolatileOneOfTheirOwn) {
   fs::remove(*made);
 }
 
+TEST_F(Folders, LoseTheVolatileOneWhenNothingIsInIt) {
+  const std::string volatile_folder = folder_ + "/volatile";
+  for (const std::string& used :
+       {SharesIn(volatile_folder), DesktopsIn(volatile_folder) + "/desktops"}) {
+    fs::create_directories(used + "/one");
+    RemoveVolatileFolderIfUnused(volatile_folder);
+    EXPECT_TRUE(fs::exists(used + "/one"));
+    fs::remove(used + "/one");
+  }
+  fs::create_directories(volatile_folder + "/simgpu/ipc");
+  RemoveVolatileFolderIfUnused(volatile_folder);
+  EXPECT_FALSE(fs::exists(volatile_folder));
+  RemoveVolatileFolderIfUnused(volatile_folder);
+}
+
 TEST_F(Folders, KeepNotes) {
   const std::string path = folder_ + "/note";
   EXPECT_EQ(ReadNote(path), std::nullopt);

@@ -44,6 +44,8 @@ class Machine final : public Instance {
         state_(std::move(state)),
         lock_(std::move(lock)) {}
 
+  ~Machine() override;
+
   Result<void> Open();
   const Greeting& greeting() const override { return greeting_; }
 
@@ -53,6 +55,7 @@ class Machine final : public Instance {
   Result<void> OpenPortal();
   Result<net::Listen> TcpListen();
   void TellCards();
+  void ForgetStopped();
 
   const InstanceOptions options_;
   const Layout layout_;
@@ -71,6 +74,28 @@ class Machine final : public Instance {
   std::unique_ptr<portal::Portal> portal_;
   std::unique_ptr<net::Server> server_;
 };
+
+Machine::~Machine() {
+  server_.reset();
+  portal_.reset();
+  control_.reset();
+  if (runtime_ != nullptr) ForgetStopped();
+  runtime_.reset();
+  agent_.reset();
+  cards_ = {};
+  if (!volatile_.empty()) RemoveVolatileFolderIfUnused(volatile_);
+}
+
+// A stopped desktop is made again from the store and its home, as after a reboot.
+void Machine::ForgetStopped() {
+  for (const DesktopId& desktop : runtime_->List()) {
+    const auto status = runtime_->GetStatus(desktop);
+    if (!status || status->phase != runtime::Phase::kPrepared) continue;
+    if (auto removed = runtime_->Remove(desktop, /*keep_home=*/true); !removed) {
+      Log(LogLevel::kWarning, "{}: {}", desktop.text(), removed.error().message);
+    }
+  }
+}
 
 Result<void> Machine::Open() {
   auto volatile_folder = PrepareVolatileFolder(state_);
@@ -97,7 +122,7 @@ Result<void> Machine::OpenNode() {
   cards_ = std::move(*cards);
   TellCards();
   agent::LocalAgentOptions options;
-  options.folder = volatile_ + "/shares";
+  options.folder = SharesIn(volatile_);
   options.interposer = layout_.interposer;
   options.cli = layout_.program;
   options.on_health = [](const GpuId& gpu, GpuHealth health, const std::string& reason) {
@@ -129,7 +154,7 @@ void Machine::TellCards() {
 Result<void> Machine::OpenControl() {
   runtime::SandboxOptions options;
   options.state_folder = state_;
-  options.volatile_folder = volatile_ + "/desktops";
+  options.volatile_folder = DesktopsIn(volatile_);
   options.supervisor = layout_.supervisor;
   options.cgroup_folders = options_.cgroup_folders;
   auto runtime = runtime::OpenSandbox(std::move(options));

@@ -90,7 +90,8 @@ class Runtime {
   // Fails with kFailedPrecondition before the display is up.
   virtual Result<Attachment> Attach(const DesktopId& desktop) = 0;
 
-  // Removes everything but the home, and the home too unless it is kept. Stops first if needed.
+  // Removes everything but the home, and the home too unless it is kept. Stops first if needed. Of
+  // a desktop that was not prepared since the machine started, the home is the one with its own id.
   virtual Result<void> Remove(const DesktopId& desktop, bool keep_home) = 0;
 
   // Desktops that have anything on this machine: what a restarted control adopts or removes.

@@ -195,6 +195,16 @@ TEST_P(RuntimeConformance, RemovesARunningDesktopAndKeepsTheHomeIfAsked) {
   EXPECT_TRUE(runtime_->List().empty());
 }
 
+TEST_P(RuntimeConformance, RemovesTheHomeOfADesktopThatIsNoLongerPrepared) {
+  LaunchSpec spec = SpecOf("gone");
+  spec.home_id = spec.desktop.text();
+  ASSERT_TRUE(runtime_->Prepare(spec));
+  ASSERT_TRUE(runtime_->Remove(spec.desktop, true));
+  EXPECT_TRUE(machine_->HasHome(spec.home_id));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(runtime_->Remove(spec.desktop, false));
+  EXPECT_FALSE(machine_->HasHome(spec.home_id));
+}
+
 TEST_P(RuntimeConformance, KeepsAHomeThatAnotherDesktopUses) {
   LaunchSpec first = SpecOf("first");
   LaunchSpec second = SpecOf("second");

@@ -76,9 +76,11 @@ class FakeRuntime final : public Runtime {
   Result<void> Remove(const DesktopId& id, bool keep_home) override {
     return On(FakeCall::kRemove, [&](State& state) -> Result<void> {
       const auto found = state.desktops.find(id);
-      if (found == state.desktops.end()) return {};
-      const std::string home = found->second.spec.home_id;
-      state.desktops.erase(found);
+      std::string home = id.text();
+      if (found != state.desktops.end()) {
+        home = found->second.spec.home_id;
+        state.desktops.erase(found);
+      }
       for (const auto& [other, desktop] : state.desktops) {
         keep_home = keep_home || desktop.spec.home_id == home;
       }

@@ -237,10 +237,11 @@ Result<void> Sandbox::Remove(const DesktopId& desktop, bool keep_home) {
   const DesktopFolder folder = Folder(desktop);
   if (auto stopped = StopSupervised(folder, Duration(0)); !stopped) return stopped;
   const auto launch = LoadLaunch(folder);
-  if (!keep_home && launch && !HomeIsUsedElsewhere(desktop, launch->spec.home_id)) {
+  const std::string home_id = launch ? launch->spec.home_id : desktop.text();
+  if (!keep_home && !HomeIsUsedElsewhere(desktop, home_id)) {
     // First the home: a repeated call still finds its name.
-    if (auto removed = RemoveTree(launch->home_folder); !removed) return removed;
-    if (auto forgot = tenants_.Forget(launch->spec.home_id); !forgot) return forgot;
+    if (auto removed = RemoveTree(HomeFolder(home_id)); !removed) return removed;
+    if (auto forgot = tenants_.Forget(home_id); !forgot) return forgot;
   }
   // A supervisor that was killed left its control groups.
   for (const std::string& parent : options_.cgroup_folders) {

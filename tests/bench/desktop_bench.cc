@@ -39,6 +39,22 @@ double Seconds(Clock::time_point since) {
   return std::chrono::duration<double>(Clock::now() - since).count();
 }
 
+// Runs `work` in a process of its own, which may end as it likes. Returns whether it ended well; a
+// signal to this process ends it.
+template <typename F>
+bool InChild(F work) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    work();
+    std::exit(0);
+  }
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0) kill(pid, SIGTERM);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 // A `sluice up` of this bench's own: private state folder, kernel-picked port, ended at the end.
 class Server {
  public:
@@ -48,6 +64,7 @@ class Server {
     folder_ = name.data();
     pid_ = fork();
     if (pid_ == 0) {
+      setpgid(0, 0);  // A Ctrl-C is for the bench, which still needs us to clear up.
       const std::string log = folder_ + "/up.log";
       const int out = open(log.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
       dup2(out, 1);
@@ -161,7 +178,8 @@ class Api {
       request.headers.Add("Content-Type", "application/json");
     }
     if (method == "POST") {
-      request.headers.Add("Idempotency-Key", fmt::format("bench-{}-{}", getpid(), calls_.fetch_add(1)));
+      request.headers.Add("Idempotency-Key",
+                          fmt::format("bench-{}-{}", getpid(), calls_.fetch_add(1)));
     }
     if (!version.empty()) request.headers.Add("If-Match", version);
     const auto answer = client_->Send(request, milliseconds(30'000));
@@ -401,10 +419,7 @@ void Row(
             << std::endl;
 }
 
-}  // namespace
-
-int main() {
-  const Server server;
+void Bench(const Server& server) {
   server.WaitUntilReady();
   Api api(server.endpoint());
 
@@ -447,6 +462,24 @@ int main() {
       "%",
       kTogether,
       "over 20 s, no viewer");
-  for (const std::string& each : ids) Delete(api, each);
-  return 0;
+}
+
+void DeleteAll(const Server& server) {
+  Api api(server.endpoint());
+  const json all = api.Call("GET", "/v1/desktops?owner=all&limit=200");
+  for (const json& desktop : all["items"]) Delete(api, desktop["id"]);
+}
+
+}  // namespace
+
+int main() {
+  // Interrupts the wait for the child and nothing else.
+  struct sigaction interrupted {};
+  interrupted.sa_handler = [](int) {};
+  sigaction(SIGINT, &interrupted, nullptr);
+  sigaction(SIGTERM, &interrupted, nullptr);
+  const Server server;
+  const bool done = InChild([&] { Bench(server); });
+  const bool cleared = InChild([&] { DeleteAll(server); });
+  return done && cleared ? 0 : 1;
 }

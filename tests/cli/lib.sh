@@ -92,7 +92,7 @@ finish() {
     within 30 nothing_listed || cat "$work/up.log"
     stop_up
   fi
-  for folder in "$work"/*/; do forget "${folder%/}"; done
+  for folder in "$state" "$work"/*/; do forget "${folder%/}"; done
   rm -rf "$work"
   [ "$failed" = 0 ] && say "all well" || say "$failed expectations failed"
   exit "$((failed > 0))"
