@@ -55,6 +55,18 @@ TEST(VerbTable, DescribesEveryOption) {
   check(&parser.app, check);
 }
 
+TEST(VerbTable, SaysWhatHappensWithoutAnOption) {
+  Parser parser;
+  for (const char* verb : {"up", "run"}) {
+    for (const CLI::Option* option : parser.app.get_subcommand(verb)->get_options()) {
+      const bool asks = option->get_required() || option->get_items_expected_max() == 0;
+      const bool paired = !option->get_needs().empty();
+      if (asks || paired || !option->get_default_str().empty()) continue;
+      EXPECT_THAT(option->get_description(), HasSubstr("default: ")) << verb << option->get_name();
+    }
+  }
+}
+
 TEST(Parsing, PassesEverythingAfterTheDashesToTheCommand) {
   Parser parser;
   parser.app.parse("run --memory 1GiB -- python --json --memory x -c print");

@@ -434,6 +434,30 @@ TEST(Cards, AreForgottenAtTheNextStartOnceGone) {
   EXPECT_EQ(rows->front().value.id, GpuId("GPU-2"));
 }
 
+// Whoever waits for the restart that he asked for waits for the next time it is ready, whatever it
+// was at before.
+TEST(Desktop, IsReadyOnceAfterARestartThatComesWhileItWaitsOrStarts) {
+  auto house = OneCard();
+  const DesktopId full = ReadyDesktop(*house, "full", 24_GiB);
+  const DesktopId waits = house->AddDesktop("waits", 24_GiB);
+  house->Run();
+  house->Restart(waits);
+  house->node.stuck_starting = true;
+  house->Wish(full, DesiredState::kStopped);
+  house->Run();
+  ASSERT_EQ(house->StateOf(waits), kStarting);
+  EXPECT_EQ(house->node.boxes[waits].starts, 1);
+  house->Restart(waits);
+  house->Run();
+  EXPECT_EQ(house->StateOf(waits), kStarting);
+  EXPECT_EQ(house->node.boxes[waits].starts, 2);
+  house->node.stuck_starting = false;
+  house->Run();
+  EXPECT_EQ(house->StateOf(waits), kReady);
+  EXPECT_EQ(house->node.boxes[waits].starts, 2);
+  EXPECT_EQ(house->Broken(), "");
+}
+
 TEST(Cards, AreInTheMachineOfTheirAgentUnlessTheySayMore) {
   const Gpu silent{.id = GpuId("GPU-1"), .memory = 24_GiB};
   const Gpu telling{.id = GpuId("GPU-2"), .node = NodeId("zeus"), .memory = 24_GiB};

@@ -222,12 +222,42 @@ TEST_F(Live, ClosesScreensWhenTheDesktopStops) {
   EXPECT_NE(End(*screen).find("4002"), std::string::npos);
 }
 
+Json RunBody() {
+  return {{"memory_bytes", GiB(6).value()},
+          {"command", "train"},
+          {"pid", static_cast<int64_t>(::getpid())},
+          {"no_wait", false}};
+}
+
+// The clock stands still, so that a wait which has missed its change never ends.
+TEST_F(Live, AnswersAtOnceWhatAWaitingRunHasNotSeen) {
+  const auto made = Send(Ask("POST", "/v1/runs").Json(RunBody()).Key("k"), Local());
+  ASSERT_EQ(made.status, 202) << made.body;
+  Json run = Json::parse(made.body);
+  const auto look = [&] {
+    const std::string path = fmt::format("/v1/runs/{}?wait_s=20&wait_from={}",
+                                         run["id"].get<std::string>(),
+                                         run["wait_from"].get<std::string>());
+    run = Json::parse(Send(Ask("GET", path), Local()).body);
+  };
+  const ClaimId claim(run["id"].get<std::string>());
+  for (const int position : {3, 2}) {
+    world.control.SetPlace(claim, control::QueuePlace{.position = position, .reason = "full"});
+    look();
+    EXPECT_EQ(run["position"], position);
+  }
+  world.control.SetPlace(claim, control::QueuePlace{.position = 2, .reason = "fuller"});
+  look();
+  EXPECT_EQ(run["reason"], "fuller");
+  auto row = world.Read<Claim>(claim.text());
+  row.value.phase = ClaimPhase::kRefused;
+  world.Put(store::Put(row.value, row.version));
+  look();
+  EXPECT_EQ(run["phase"], "refused");
+}
+
 TEST_F(Live, AnswersAWaitingRunWhenItIsReserved) {
-  const Json body = {{"memory_bytes", GiB(6).value()},
-                     {"command", "train"},
-                     {"pid", static_cast<int64_t>(::getpid())},
-                     {"no_wait", false}};
-  const auto made = Send(Ask("POST", "/v1/runs").Json(body).Key("k"), Local());
+  const auto made = Send(Ask("POST", "/v1/runs").Json(RunBody()).Key("k"), Local());
   ASSERT_EQ(made.status, 202) << made.body;
   const std::string id = Json::parse(made.body)["id"];
   std::thread reserve([&] {

@@ -61,7 +61,8 @@ void AddComputeOptions(CLI::App& app, std::string& compute, std::string& cap) {
                  "GPU time that is always there when wanted, for example 30%; 0%: what others "
                  "leave; default: as the memory's part of the card")
       ->check(kPercent);
-  app.add_option("--cap", cap, "Never more GPU time than this, even if the card is idle")
+  app.add_option(
+         "--cap", cap, "Never more GPU time than this, even if the card is idle; default: no cap")
       ->check(kPercent);
 }
 

@@ -59,7 +59,6 @@ agent::PreparedShare ShareOf(const Json& prepared) {
 Json UntilPlaced(Api& api, Json run) {
   const std::string path = "/v1/runs/" + Encoded(Text(run, "id"));
   std::string said;
-  std::string wait;  // The first look comes at once.
   while (Text(run, "phase") == "pending") {
     const std::string line = fmt::format(
         "waiting for a GPU, position {}: {}\n", Number(run, "position"), Text(run, "reason"));
@@ -67,9 +66,7 @@ Json UntilPlaced(Api& api, Json run) {
       Err("sluice: " + line);
       said = line;
     }
-    // Short, because what changes between two requests is seen by the next one only.
-    run = api.Get(path + wait);
-    wait = "?wait_s=1";
+    run = api.Get(fmt::format("{}?wait_s=20&wait_from={}", path, Encoded(Text(run, "wait_from"))));
   }
   if (Text(run, "phase") != "reserved") Stop(kRunFailed, Text(run, "reason"));
   return run;

@@ -98,6 +98,7 @@ Action MakeList(CLI::App&) {
 struct WaitWish {
   std::string wanted = "ready";
   std::string at_most = "2m";
+  std::string not_ready_since;  // Ready since then does not count: it was before a restart.
 };
 
 // Looks until the desktop is where it should be, saying each new reason once.
@@ -114,8 +115,10 @@ int WaitFor(Context& context, const Json& desktop, const WaitWish& wish) {
       throw;
     }
     const std::string state = Text(now, "state");
-    const bool ready = state == "ready" || state == "connected" || state == "idle_warned";
-    if (state == wish.wanted || (wish.wanted == "ready" && ready)) return Tell(context, now);
+    const bool up = state == "ready" || state == "connected" || state == "idle_warned";
+    const bool there = wish.wanted == "ready" ? up && Text(now, "ready_at") != wish.not_ready_since
+                                              : state == wish.wanted;
+    if (there) return Tell(context, now);
     // Failed and wished to run: it is about to be tried again.
     if (state == "failed" && Text(now, "desired_state") != "running") {
       Err(Text(now, "reason") + "\n");
@@ -170,7 +173,8 @@ Action MakeCreate(CLI::App& app) {
   app.add_option("--memory", wish->memory, "GPU memory, for example 8GiB; default: the template's")
       ->check(kMemory);
   AddComputeOptions(app, wish->compute, wish->cap);
-  app.add_option("--model", wish->model, "Only on this card model; see: sluice gpu list");
+  app.add_option(
+      "--model", wish->model, "Only on this card model; see: sluice gpu list; default: any");
   app.add_option("--run-for", wish->run_for, "Stop this long after it is ready, for example 8h")
       ->check(kTimeSpan);
   app.add_option("--idle-stop", wish->idle_stop, "Stop after so long without input")
@@ -237,8 +241,12 @@ Action MakeStart(CLI::App& app) {
 }
 
 Action MakeRestart(CLI::App& app) {
-  return OnDesktop(app, [](Context& context, const Json& desktop) {
-    return Tell(context, context.api.Post(PathOf("desktops", desktop) + "/restart", nullptr));
+  auto wait = std::make_shared<bool>(false);
+  app.add_flag("--wait", *wait, "Return when it is ready again");
+  return OnDesktop(app, [wait](Context& context, const Json& desktop) {
+    const Json asked = context.api.Post(PathOf("desktops", desktop) + "/restart", nullptr);
+    if (!*wait) return Tell(context, asked);
+    return WaitFor(context, asked, {.not_ready_since = Text(asked, "ready_at")});
   });
 }
 

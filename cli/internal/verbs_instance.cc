@@ -21,22 +21,33 @@ Action MakeUp(CLI::App& app) {
   };
   auto wish = std::make_shared<Wish>();
   instance::InstanceOptions& options = wish->options;
-  app.add_option("--address", options.address, "Where to listen; other than loopback means TLS")
+  app.add_option(
+         "--address", options.address, "Address to listen on; other than loopback means TLS")
       ->envname("SLUICE_ADDRESS")
       ->capture_default_str();
-  app.add_option("--port", options.port, "0: any that is free")
+  app.add_option("--port", options.port, "Port to listen on; 0: any that is free")
       ->envname("SLUICE_PORT")
       ->capture_default_str();
-  app.add_option("--simulate", wish->simulate, "Simulated cards: 2x24GiB, or 1x80GiB,4x24GiB")
+  app.add_option("--simulate",
+                 wish->simulate,
+                 "Simulated cards: 2x24GiB, or 1x80GiB,4x24GiB; default: the machine's cards or, "
+                 "where it has none, the simulated ones of the last time or 2x24GiB")
       ->envname("SLUICE_SIMULATE");
-  app.add_flag("--tls", options.tls, "TLS on loopback too");
-  app.add_option("--tls-certificate", options.tls_certificate, "PEM file; default: one is made")
+  app.add_flag("--tls", options.tls, "TLS on loopback too; default: only on other addresses");
+  app.add_option("--tls-certificate",
+                 options.tls_certificate,
+                 "PEM file of the certificate; default: one is made")
       ->envname("SLUICE_TLS_CERTIFICATE");
-  app.add_option("--tls-key", options.tls_key, "PEM file")->envname("SLUICE_TLS_KEY");
-  app.add_option("--name", options.names, "A further name for the certificate that is made");
+  app.add_option("--tls-key", options.tls_key, "PEM file of the certificate's key")
+      ->envname("SLUICE_TLS_KEY");
+  app.add_option("--name",
+                 options.names,
+                 "A further name for the certificate that is made; default: the host's name, "
+                 "localhost and the address");
   app.add_option("--cgroup",
                  options.cgroup_folders,
-                 "A control group folder handed to Sluice, for CPU and memory limits");
+                 "A control group folder handed to Sluice, for CPU and memory limits; default: "
+                 "none, limits are then per process");
   app.add_option("--web", options.web_root, "Folder of the web client; default: the built one");
   app.get_option("--tls-certificate")->needs(app.get_option("--tls-key"));
   app.get_option("--tls-key")->needs(app.get_option("--tls-certificate"));
@@ -53,9 +64,14 @@ Action MakeRun(CLI::App& app) {
       ->required()
       ->check(kMemory);
   AddComputeOptions(app, wish->compute, wish->cap);
-  app.add_option("--model", wish->model, "Only on this card model");
-  app.add_flag("--no-wait", wish->no_wait, "Fail rather than wait in the queue");
-  app.add_option("--simulate", wish->simulate, "A simulated GPU of its own, for example 1x24GiB");
+  app.add_option(
+      "--model", wish->model, "Only on this card model; see: sluice gpu list; default: any");
+  app.add_flag("--no-wait", wish->no_wait, "Fail rather than wait in the queue; default: wait");
+  app.add_option(
+      "--simulate",
+      wish->simulate,
+      "A simulated GPU of its own, for example 1x24GiB; default: a share of the instance, "
+      "or of the machine's cards when none runs");
   app.add_option("COMMAND", wish->argv, "The command and its arguments, after --")->required();
   // What follows the command's first word is its own.
   app.prefix_command(false);

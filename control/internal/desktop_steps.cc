@@ -72,6 +72,10 @@ DesktopStep MoveTo(Desktop desktop, DesktopState to, std::string reason, TimePoi
   return {.row = std::move(desktop)};
 }
 
+DesktopStep Restart(Desktop desktop, TimePoint now) {
+  return MoveTo(std::move(desktop), kStopping, "Restarting, as asked.", now);
+}
+
 DesktopStep StartJob(Job job) {
   DesktopStep step;
   step.job = job;
@@ -97,6 +101,8 @@ DesktopStep AskForShare(Desktop desktop, const DesktopFacts& facts) {
 
 DesktopStep BeginProvisioning(Desktop desktop, TimePoint now) {
   EndStage(desktop, LaunchStage::kPlace, now);
+  // Nothing runs yet: this start is also the one that a restart asked for.
+  desktop.restarted_generation = desktop.restart_generation;
   if (desktop.state == kQueued) MustMove(desktop, kReserved, "", now);
   MustMove(desktop, kProvisioning, "", now);
   BeginStage(desktop, LaunchStage::kPrepareHome, now);
@@ -138,6 +144,7 @@ DesktopStep Reserved(const Desktop& desktop, const DesktopFacts& facts) {
 
 DesktopStep Provisioning(const Desktop& desktop, const DesktopFacts& facts) {
   if (!WantsRun(desktop)) return MoveTo(desktop, kStopping, "", facts.now);
+  if (WantsRestart(desktop)) return Restart(desktop, facts.now);
   if (!HoldsClaim(facts)) return MoveTo(desktop, kQueued, "", facts.now);
   if (facts.finished && facts.finished->job == Job::kPrepare) {
     const std::optional<Error>& error = facts.finished->error;
@@ -182,6 +189,7 @@ DesktopStep NotUpInTime(const Desktop& desktop, const DesktopFacts& facts) {
 
 DesktopStep Starting(const Desktop& desktop, const DesktopFacts& facts) {
   if (!WantsRun(desktop)) return MoveTo(desktop, kStopping, "", facts.now);
+  if (WantsRestart(desktop)) return Restart(desktop, facts.now);
   if (facts.finished && facts.finished->job == Job::kStart && facts.finished->error &&
       !Passing(*facts.finished->error)) {
     return FailWith(desktop, facts.finished->error->message, facts.now);
@@ -260,7 +268,7 @@ std::string InUseReason(const Desktop& desktop, DesktopState state, TimePoint no
 
 DesktopStep Living(const Desktop& desktop, const DesktopFacts& facts) {
   if (!WantsRun(desktop)) return MoveTo(desktop, kStopping, "", facts.now);
-  if (WantsRestart(desktop)) return MoveTo(desktop, kStopping, "Restarting, as asked.", facts.now);
+  if (WantsRestart(desktop)) return Restart(desktop, facts.now);
   if (!HoldsClaim(facts)) {
     return FailWith(desktop, "Its share of the GPU is gone. Start it to try again", facts.now);
   }

@@ -256,8 +256,7 @@ std::string EventHub::RunSignature(const std::string& id) {
   const auto claim = app_.objects.Get<Claim>(id);
   if (!claim || (*claim)->value.phase != ClaimPhase::kPending) return "";
   const auto place = app_.control.PlaceInQueue((*claim)->value.id);
-  return fmt::format(
-      "pending {} {}", place ? place->position : 0, place ? place->reason : (*claim)->value.reason);
+  return RunMark((*claim)->value, place);
 }
 
 bool EventHub::WaitForRun(RunWaiter waiter) {

@@ -50,11 +50,11 @@ class EventHub {
     net::Request request;
     std::shared_ptr<net::Responder> responder;
     Duration deadline;
-    std::string before;  // RunSignature() when the wait began.
+    std::string before;  // The RunMark() that the caller has seen, or of when the wait began.
   };
   // False: too many wait.
   bool WaitForRun(RunWaiter waiter);
-  // What a waiter waits for a change of; empty when it need not wait.
+  // The run's RunMark(), which a waiter waits for a change of; empty when it need not wait.
   std::string RunSignature(const std::string& claim);
 
   // Shows a desktop again whose viewers changed.

@@ -60,7 +60,7 @@ constexpr std::array kRoutes = std::to_array<Route>({
     {.method = "DELETE", .path = "/v1/queue/{id}", .operation = "leaveQueue", .scope = kWrite, .serving = kSlow, .handler = LeaveQueue},
 
     {.method = "POST", .path = "/v1/runs", .operation = "createRun", .scope = kWrite, .takes_body = true, .idempotency = kNeedsKey, .serving = kSlow, .meter = Meter::kCreate, .handler = CreateRun},
-    {.method = "GET", .path = "/v1/runs/{id}", .operation = "getRun", .scope = kRead, .queries = "wait_s", .serving = Serving::kRunWait, .handler = GetRun},
+    {.method = "GET", .path = "/v1/runs/{id}", .operation = "getRun", .scope = kRead, .queries = "wait_s wait_from", .serving = Serving::kRunWait, .handler = GetRun},
     {.method = "DELETE", .path = "/v1/runs/{id}", .operation = "deleteRun", .scope = kWrite, .serving = kSlow, .handler = DeleteRun},
     {.method = "POST", .path = "/v1/runs/{id}/start", .operation = "startRun", .scope = kWrite, .serving = kSlow, .handler = StartRun},
 

@@ -2,6 +2,8 @@
 #include "portal/internal/view.h"
 
 #include <algorithm>
+#include <fmt/format.h>
+#include <functional>
 #include <utility>
 
 namespace sluice::portal {
@@ -268,7 +270,8 @@ void View::WriteRun(JsonWriter& json,
       .Field("resource_version", run.version)
       .Field("phase", ToString(claim.phase))
       .Field("reason", place ? place->reason : claim.reason)
-      .Field("position", place ? place->position : 0);
+      .Field("position", place ? place->position : 0)
+      .Field("wait_from", RunMark(claim, place));
   WriteAllocations(json, &claim);
   json.Key("prepared");
   if (!prepared) {
@@ -288,6 +291,14 @@ void View::WriteRun(JsonWriter& json,
   json.EndArray().Key("library_dirs").BeginArray();
   for (const std::string& folder : prepared->library_dirs) json.Text(folder);
   json.EndArray().Field("preload", prepared->preload).EndObject().EndObject();
+}
+
+std::string RunMark(const Claim& claim, const std::optional<control::QueuePlace>& place) {
+  const std::string& reason = place ? place->reason : claim.reason;
+  return fmt::format("{}-{}-{:x}",
+                     ToString(claim.phase),
+                     place ? place->position : 0,
+                     std::hash<std::string>()(reason));
 }
 
 void WriteUserMembers(JsonWriter& json, const User& user, uint64_t version) {

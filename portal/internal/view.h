@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "control/control.h"
 #include "model/claim.h"
 #include "model/desktop.h"
 #include "model/gpu.h"
@@ -47,6 +48,9 @@ class View {
   std::optional<std::map<LaunchStage, Duration>> usual_;
   std::optional<std::vector<agent::CardState>> cards_;
 };
+
+// What a run's answer says of where it stands, as one word: equal words, equal answers.
+std::string RunMark(const Claim& claim, const std::optional<control::QueuePlace>& place);
 
 // The members of a user, without the object's braces, so that callers may add some.
 void WriteUserMembers(JsonWriter& json, const User& user, uint64_t version);

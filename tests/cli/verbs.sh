@@ -30,6 +30,9 @@ expect 125 "possible: 24 GiB" s run --memory 80GiB -- true
 expect 0 "stopped" s desktop stop one --wait
 [ "$(free_bytes)" = $((48 << 30)) ] || bad "a stopped desktop holds memory"
 expect 0 "ready" s desktop start one --wait
+before=$(field one ready_at)
+expect 0 "ready" s desktop restart one --wait
+[ "$(field one ready_at)" != "$before" ] || bad "restart --wait returned before the restart"
 expect 0 "" s desktop restart one
 within 20 is one ready
 expect 2 "add --yes" s desktop delete one --delete-home
