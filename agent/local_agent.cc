@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Locks: state_, then the arbiter's own inside compute_, never the other way round.
 #include "agent/local_agent.h"
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <utility>
 
 #include "agent/internal/card_sampler.h"
+#include "agent/internal/compute.h"
 #include "agent/internal/files.h"
 #include "agent/internal/share_region.h"
 #include "base/guarded.h"
@@ -93,7 +95,8 @@ class LocalAgent final : public Agent {
   void HandleEnd(uint64_t event);
   Totals ReadTotals();
   void Reconcile(const std::vector<device::Card>& cards, const Totals& before);
-  void ReconcileShare(ShareRegion& share,
+  void ReconcileShare(const ClaimId& claim,
+                      ShareRegion& share,
                       const std::vector<device::Card>& cards,
                       const std::vector<Bytes>& before);
   Result<void> AddAccess(const Gpu& gpu, PreparedShare& prepared);
@@ -106,6 +109,7 @@ class LocalAgent final : public Agent {
   device::Backend& backend_;
   CardSampler sampler_;
   Guarded<State> state_;
+  std::unique_ptr<Compute> compute_;
   File epoll_;
   File stop_;
   std::jthread watcher_;
@@ -128,6 +132,13 @@ Result<void> LocalAgent::Start() {
   if (!epoll_ || !stop_ || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event) != 0) {
     return Fail(Code::kResourceExhausted, "no file descriptors left");
   }
+  ArbiterOptions arbiter;
+  arbiter.open = access(options_.mps_control.c_str(), F_OK) == 0;
+  auto compute = Compute::Start(arbiter);
+  if (!compute) {
+    return Fail(compute.error());
+  }
+  compute_ = std::move(*compute);
   sampler_.Sample();
   FindLeftRegions();
   Sweep();
@@ -147,6 +158,9 @@ void LocalAgent::FindLeftRegions() {
           entry.path().string(),
           share ? "its page names another" : share.error().message);
       continue;
+    }
+    if (auto joined = compute_->Join(claim, entry.path().string()); !joined) {
+      Log(LogLevel::kWarning, "share {}: {}", claim.text(), joined.error().message);
     }
     state_.With([&](State& state) { state.shares[claim] = std::move(*share); });
   }
@@ -226,7 +240,8 @@ LocalAgent::Totals LocalAgent::ReadTotals() {
   });
 }
 
-void LocalAgent::ReconcileShare(ShareRegion& share,
+void LocalAgent::ReconcileShare(const ClaimId& claim,
+                                ShareRegion& share,
                                 const std::vector<device::Card>& cards,
                                 const std::vector<Bytes>& before) {
   const std::vector<GpuId> gpus = share.gpus();
@@ -250,17 +265,16 @@ void LocalAgent::ReconcileShare(ShareRegion& share,
     share.Compare(i, real, std::max(before[i], share.Total(i)));
     share.LearnContext(i, by_pid);
     share.SetUtilization(i, busy_percent);
+    compute_->Sampled(claim, i, busy_percent);
   }
 }
 
 void LocalAgent::Reconcile(const std::vector<device::Card>& cards, const Totals& before) {
-  const auto now_ms = static_cast<uint64_t>(clock_.Steady().count());
   state_.With([&](State& state) {
     for (auto& [claim, share] : state.shares) {
-      share->Beat(now_ms);
       const auto totals = before.find(claim);
       if (totals != before.end() && !cards.empty()) {
-        ReconcileShare(*share, cards, totals->second);
+        ReconcileShare(claim, *share, cards, totals->second);
       }
     }
   });
@@ -325,6 +339,7 @@ Result<PreparedShare> LocalAgent::Prepare(const ShareSpec& spec) {
   const std::string folder = FolderOf(spec.claim);
   prepared.mounts = {{folder + "/policy", region::kPolicyPath, false},
                      {folder + "/ledger", region::kLedgerPath, true},
+                     {folder + "/bell", region::kBellPath, true},
                      {options_.interposer, kInnerInterposer, false}};
   if (!options_.cli.empty()) {
     prepared.mounts.push_back({options_.cli, kInnerCli, false});
@@ -355,6 +370,9 @@ Result<PreparedShare> LocalAgent::Prepare(const ShareSpec& spec) {
     if (place == nullptr || !place->IsSame(**share)) {
       place = std::move(*share);
     }
+    if (auto joined = compute_->Join(spec.claim, folder); !joined) {
+      return Fail(joined.error());
+    }
     return prepared;
   });
 }
@@ -365,7 +383,8 @@ Result<void> LocalAgent::Resize(const ClaimId& claim, const std::vector<Allocati
     if (found == state.shares.end()) {
       return Fail(Code::kNotFound, "no share is prepared for " + claim.text());
     }
-    return found->second->Resize(allocations);
+    auto resized = found->second->Resize(allocations);
+    return resized ? compute_->Join(claim, FolderOf(claim)) : resized;
   });
 }
 
@@ -375,6 +394,7 @@ Result<void> LocalAgent::Release(const ClaimId& claim) {
     if (found == state.shares.end()) {
       return;
     }
+    compute_->Leave(claim);
     found->second->Revoke();
     state.shares.erase(found);
   });

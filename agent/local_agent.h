@@ -29,6 +29,10 @@ struct LocalAgentOptions {
   // How often new processes are looked for, and dead ones that could not be watched.
   Duration sweep_every{250};
 
+  // Where the vendor's own way of sharing a card in space is at work when the agent starts (the
+  // pipe is there), shares have no turns: it divides the card by its active thread percentage.
+  std::string mps_control = "/tmp/nvidia-mps/control";
+
   // A card became healthy, unhealthy or stale. Called from the agent's threads; must not call the
   // agent.
   std::function<void(const GpuId& gpu, GpuHealth health, const std::string& reason)> on_health;

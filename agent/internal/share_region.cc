@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/internal/compute_share.h"
 #include "base/log.h"
 
 namespace sluice::agent {
@@ -99,6 +100,9 @@ Result<std::unique_ptr<ShareRegion>> ShareRegion::Make(const std::string& folder
   std::filesystem::create_directories(folder, error);
   if (error || chmod(folder.c_str(), kFolderMode) != 0) {
     return Fail(FromErrno(error ? error.value() : errno, "making", folder));
+  }
+  if (auto bell = MakeBell(folder, spec.tenant_uid); !bell) {
+    return Fail(bell.error());
   }
   std::unique_ptr<ShareRegion> share(new ShareRegion());
   share->folder_ = folder;
@@ -349,10 +353,6 @@ void ShareRegion::LearnContext(size_t device, const std::map<int64_t, Bytes>& re
 
 void ShareRegion::SetUtilization(size_t device, int percent) {
   utilization_percent_[device] = std::min(percent, 100);
-}
-
-void ShareRegion::Beat(uint64_t now_ms) {
-  policy().heartbeat_ms = now_ms;
 }
 
 ShareUsage ShareRegion::Usage() {

@@ -67,7 +67,6 @@ class ShareRegion {
   // See Agent::Resize.
   Result<void> Resize(const std::vector<Allocation>& allocations);
 
-  void Beat(uint64_t now_ms);
   ShareUsage Usage();
 
   // From now on every allocation is refused; removes the files.
