@@ -274,6 +274,17 @@ TEST(WorkInFlight, StaysWithinTheGrant) {
   EXPECT_GE(program.work().finished_ns.load(), 150 * kMilli);
 }
 
+TEST(WorkOfUnknownLength, IsHandedInAFewAtATime) {
+  ShareBox box;
+  Hand hand(box);
+  Program program(box);
+  hand.Grant(GrantMode::kRun, 2 * kMilli);
+  const uint64_t begin = NowNs();
+  EXPECT_EQ(program.Ask("do kernel 10 20000"), "0");
+  // Handed in blindly, 200 ms of work would be on the card at once.
+  EXPECT_GE(NowNs() - begin, 80 * kMilli);
+}
+
 TEST(AKilledProcess, LeavesNoDemand) {
   ShareBox box;
   Hand hand(box);

@@ -26,6 +26,7 @@ constexpr uint64_t kSampleEveryNs = 500 * kMicro;
 constexpr uint64_t kLookNsMin = 20 * kMicro;
 constexpr uint64_t kLookNsMax = 500 * kMicro;
 constexpr uint64_t kWaitNsMax = 100 * kMilli;
+constexpr uint64_t kExpiredNs = 2 * kMilli;
 // Work in flight: what a grant can sensibly allow.
 constexpr uint64_t kFlightNsDefault = 2 * kMilli;
 constexpr uint64_t kFlightNsMax = 1000 * kMilli;
@@ -259,7 +260,7 @@ void Turn::Admit() {
     thread_lanes = TakeLanes();
   }
   const uint64_t known = KnownCost(work_.key);
-  const uint64_t cost = (known == 0 ? work_.guess_ns : known) * work_.units;
+  const uint64_t cost = (known == 0 ? GuessNs() : known) * work_.units;
   cost_ns_ = cost < kCostNsBelieved ? cost : kCostNsBelieved;
   Flight& flight = FlightOf(card_);
   Lane& lane = LaneFor(*thread_lanes, work_.stream);
@@ -307,6 +308,8 @@ void Turn::Admit() {
       nap = LookAgainIn(FlightLimit(grant));
     } else {
       standing.Begin();
+      // The end of a run may be put off without anybody being woken.
+      nap = mode == region::GrantMode::kRun ? kExpiredNs : kWaitNsMax;
     }
     // What we launched before must be seen to end while we stand here.
     PushTail();
@@ -318,6 +321,14 @@ void Turn::Admit() {
     AwaitChange(grant.word, word, nap < kWaitNsMax ? nap : kWaitNsMax);
   }
   BeginSample(lane);
+}
+
+// Of one unit that was never timed: so much that only a few of them are in flight before the first
+// one tells. Without an agent what is guessed is paid for, so the guess is a fair one then.
+uint64_t Turn::GuessNs() const {
+  constexpr uint64_t kUnknownInFlight = 4;
+  const uint64_t part = FlightLimit(GrantOf(card_)) / kUnknownInFlight / work_.units;
+  return IsAgentSilent(NowNs()) || part < work_.guess_ns ? work_.guess_ns : part;
 }
 
 // Without credit: for one launch.

@@ -104,6 +104,7 @@ class Turn {
 
  private:
   void Admit();
+  uint64_t GuessNs() const;
   bool TryTake(Lane& lane, uint32_t word, uint64_t now_ns);
   void TakePaced();
   void PushTail();
@@ -112,7 +113,6 @@ class Turn {
 
   Work work_;
   Card card_ = kNotShared;  // ≥ 0: there is something to say afterwards.
-  Lane* lane_ = nullptr;
   uint64_t cost_ns_ = 0;
   uint64_t tail_ns_ = 0;  // Launched before on this stream, with no event after it yet.
   uint64_t since_ns_ = 0;

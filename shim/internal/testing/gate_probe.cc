@@ -4,6 +4,8 @@
 //
 //   forms                    the names of all forms of work, with blanks between
 //   do FORM COUNT US         work of that form, kernels of so many microseconds: the last code
+//   keep FORM US MS SYNC     work of that form for so many milliseconds, waited for after each SYNC
+//                            launches (0: never, but at the end): how many were launched
 //   capture MODE COUNT US    launches in a capture of that mode (0, 1, 2): the last code
 //   sync | syncctx | query   the code
 //   thread FORM US           the same as `do` once, in a thread of its own: "started", later "done"
@@ -12,6 +14,7 @@
 //   release                  retains and releases the context: the code
 //   threads                  how many threads the process has
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -129,6 +132,17 @@ CUresult Do(const std::string& form, int count, uint64_t us) {
   return result;
 }
 
+long Keep(const std::string& form, uint64_t us, int64_t ms, int64_t sync) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  long count = 0;
+  while (std::chrono::steady_clock::now() < end && Do(form, 1, us) == kSuccess) {
+    if (++count; sync > 0 && count % sync == 0) {
+      Ask("cuCtxSynchronize");
+    }
+  }
+  return Ask("cuCtxSynchronize") == kSuccess ? count : -1;
+}
+
 CUresult Capture(int mode, int count, uint64_t us) {
   CUgraph graph = nullptr;
   CUresult result = Ask("cuStreamBeginCapture_v2", stream, mode);
@@ -223,6 +237,11 @@ std::string Answer(std::istringstream& words) {
   uint64_t us = 10;
   if (verb == "do" && words >> form >> count >> us) {
     return std::to_string(Do(form, count, us));
+  }
+  int64_t ms = 0;
+  int64_t sync = 0;
+  if (verb == "keep" && words >> form >> us >> ms >> sync) {
+    return std::to_string(Keep(form, us, ms, sync));
   }
   if (verb == "capture" && words >> mode >> count >> us) {
     return std::to_string(Capture(mode, count, us));
