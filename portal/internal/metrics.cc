@@ -6,6 +6,8 @@
 #include <map>
 #include <span>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 namespace sluice::portal {
 namespace {
@@ -108,6 +110,65 @@ void AppendCards(std::string& text, App& app) {
   }
 }
 
+struct UseMetric {
+  std::string_view name;
+  std::string_view help;
+  double (*value)(const agent::DeviceUsage&);
+};
+
+double Ratio(ComputeMillis compute) {
+  return static_cast<double>(compute.value()) / 1'000;
+}
+
+constexpr std::array<UseMetric, 7> kUseMetrics = {{
+    {"sluice_share_memory_limit_bytes",
+     "Memory of the share.",
+     [](const agent::DeviceUsage& use) { return static_cast<double>(use.limit.value()); }},
+    {"sluice_share_memory_used_bytes",
+     "Memory that its programs hold.",
+     [](const agent::DeviceUsage& use) { return static_cast<double>(use.used.value()); }},
+    {"sluice_share_memory_drift_bytes",
+     "The part of it that no call showed; found at the driver.",
+     [](const agent::DeviceUsage& use) { return static_cast<double>(use.overhead.value()); }},
+    {"sluice_share_allocations_refused",
+     "Allocations answered with out of memory since the share began.",
+     [](const agent::DeviceUsage& use) { return static_cast<double>(use.refused); }},
+    {"sluice_share_compute_guarantee_ratio",
+     "Part of the card's time that is always there.",
+     [](const agent::DeviceUsage& use) { return Ratio(use.guarantee); }},
+    {"sluice_share_compute_used_ratio",
+     "Part of the card's time that it had in the last second.",
+     [](const agent::DeviceUsage& use) { return Ratio(use.compute_used); }},
+    {"sluice_share_compute_waiting_ratio",
+     "Part of the last second in which its programs waited for the card.",
+     [](const agent::DeviceUsage& use) { return Ratio(use.compute_waiting); }},
+}};
+
+// One line per share and card.
+void AppendShares(std::string& text, App& app) {
+  const auto claims = app.objects.List<Claim>();
+  if (!claims) return;
+  std::vector<std::pair<std::string, agent::DeviceUsage>> uses;
+  for (const auto& claim : claims->objects) {
+    if (claim->value.allocations.empty()) continue;
+    const auto usage = app.agent.Usage(claim->value.id);
+    if (!usage) continue;
+    for (const agent::DeviceUsage& use : usage->devices) {
+      uses.emplace_back(fmt::format("claim=\"{}\",desktop=\"{}\",UUID=\"{}\"",
+                                    Label(claim->value.id.text()),
+                                    Label(claim->value.desktop.text()),
+                                    Label(use.gpu.text())),
+                        use);
+    }
+  }
+  for (const UseMetric& metric : kUseMetrics) {
+    Head(text, metric.name, metric.help, "gauge");
+    for (const auto& [labels, use] : uses) {
+      text += fmt::format("{}{{{}}} {}\n", metric.name, labels, metric.value(use));
+    }
+  }
+}
+
 void AppendDesktops(std::string& text, App& app) {
   std::map<std::string_view, int> states;
   if (const auto desktops = app.objects.List<Desktop>()) {
@@ -134,6 +195,7 @@ void AppendDesktops(std::string& text, App& app) {
 std::string MetricsText(App& app) {
   std::string text;
   AppendCards(text, app);
+  AppendShares(text, app);
   AppendDesktops(text, app);
   Head(text, "sluice_audit_rows_lost_total", "Audit rows that could not be stored.", "counter");
   text += fmt::format("sluice_audit_rows_lost_total {}\n", app.audit.lost());

@@ -26,6 +26,11 @@ std::optional<ShareLoad> Usage::Of(const ClaimId& claim) {
       load.used += device.used;
       load.limit += device.limit;
       load.peak += device.peak;
+      load.overhead += device.overhead;
+      load.guarantee = std::max(load.guarantee, device.guarantee);
+      load.cap = std::max(load.cap, device.cap);
+      load.compute_used = std::max(load.compute_used, device.compute_used);
+      load.compute_waiting = std::max(load.compute_waiting, device.compute_waiting);
       load.utilization_percent = std::max(load.utilization_percent, device.utilization_percent);
     }
     sample.load = load;

@@ -16,6 +16,12 @@ struct ShareLoad {
   Bytes used;
   Bytes limit;
   Bytes peak;
+  Bytes overhead;
+  // Of one card: the largest of its cards.
+  ComputeMillis guarantee;
+  ComputeMillis cap;
+  ComputeMillis compute_used;
+  ComputeMillis compute_waiting;
   int utilization_percent = 0;
   int processes = 0;
 

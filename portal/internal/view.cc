@@ -128,7 +128,12 @@ void WriteLoad(JsonWriter& json, const std::optional<ShareLoad>& load) {
       .Field("used_bytes", load->used.value())
       .Field("limit_bytes", load->limit.value())
       .Field("peak_bytes", load->peak.value())
+      .Field("overhead_bytes", load->overhead.value())
       .Field("utilization_percent", load->utilization_percent)
+      .Field("guarantee_percent", Percent(load->guarantee))
+      .Field("cap_percent", Percent(load->cap))
+      .Field("compute_percent", Percent(load->compute_used))
+      .Field("waiting_percent", Percent(load->compute_waiting))
       .Field("processes", load->processes)
       .EndObject();
 }
@@ -226,6 +231,8 @@ void View::WriteShare(JsonWriter& json, const Share& share, const Caller* caller
   }
   json.Field("guarantee_percent", Percent(share.guarantee))
       .Field("cap_percent", Percent(share.cap));
+  json.Field("compute_percent", load ? Percent(load->compute_used) : 0)
+      .Field("waiting_percent", load ? Percent(load->compute_waiting) : 0);
   json.Key("since").TimeOrNull(claim ? claim->value.created_at : TimePoint());
   json.Field("busy", load && load->busy()).EndObject();
 }

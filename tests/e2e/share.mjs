@@ -41,6 +41,8 @@ await scenario('share', { simulate: '1x24GiB' }, async ({ server, newPerson, ste
     same([cards.length, new Set(cards).size], [3, 1], 'desktops, cards');
     const [gpu] = (await server.call('GET', '/v1/gpus')).items;
     same(gpu.held_bytes, 24 * GiB, 'held of the card');
+    const parts = (await server.desktops()).map((d) => d.allocation[0].guarantee_percent);
+    same(parts, [33, 33, 33], 'guarantees, like the memory');
   });
 
   await step('the form says before that the fourth would wait', async () => {
@@ -84,5 +86,18 @@ await scenario('share', { simulate: '1x24GiB' }, async ({ server, newPerson, ste
     await second.getByRole('button', { name: t('act.leave_queue') }).click();
     await second.locator('[data-state="stopped"]').waitFor();
     same((await server.call('GET', '/v1/queue')).items, [], 'the queue');
+  });
+
+  await step('a share is changed while the desktop runs', async () => {
+    await second.getByRole('button', { name: t('desktop.more', { name: 'First' }) }).click();
+    await second.getByRole('menuitem', { name: t('resize.act') }).click();
+    const dialog = second.getByRole('dialog');
+    await dialog.getByRole('textbox', { name: t('new.share_exact') }).fill('4');
+    await dialog.getByRole('textbox', { name: t('compute.exact') }).fill('20');
+    await dialog.getByRole('button', { name: t('resize.apply') }).click();
+    await dialog.waitFor({ state: 'detached' });
+    const first = await server.desktop('First');
+    const [held] = first.allocation;
+    same([held.memory_bytes, held.guarantee_percent], [4 * GiB, 20], 'the share as it is now');
   });
 });

@@ -82,6 +82,11 @@ describe('Event', () => {
       limit_bytes: 9,
       peak_bytes: 7,
       utilization_percent: 3,
+      overhead_bytes: 0,
+      guarantee_percent: 33,
+      cap_percent: 0,
+      compute_percent: 21,
+      waiting_percent: 0,
       processes: 1,
     };
     apply(client, 'usage', { desktop_id: 'dsk_1', usage }, 'usr_1');

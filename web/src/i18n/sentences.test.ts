@@ -24,6 +24,18 @@ describe('Sentence', () => {
       'Stopped because nobody used it for 1 h 30 min. The home is kept.',
       '因 1 小时 30 分 无人使用而停止。主目录已保留。',
     ],
+    [
+      'The share stays as it is: its programs use 5 GiB now; 4 GiB would be too little.',
+      '份额保持不变：程序正在使用 5 GiB，4 GiB 不够。',
+    ],
+    [
+      'The share stays as it is: the card has 12 GiB for this share.',
+      '份额保持不变：该卡可给此份额 12 GiB。',
+    ],
+    [
+      'The share stays as it is: the card has 40% of its compute for this share.',
+      '份额保持不变：该卡可给此份额的算力为 40%。',
+    ],
   ])('translates %s', (text, said) => {
     expect(inChinese(text)).toBe(said);
   });

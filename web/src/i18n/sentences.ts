@@ -100,6 +100,18 @@ const forms: Form[] = [
   { form: /^There is already a user (.+)\.$/, say: '用户 $1 已存在。' },
   { form: /^(.+) still has desktops\. Delete them first\.$/, say: '$1 仍有桌面，请先删除。' },
   { form: /^The host lacks (.+)\. Install it with: (.+)$/, say: '主机缺少 $1。安装命令：$2' },
+  {
+    form: /^The share stays as it is: its programs use (.+) now; (.+) would be too little\.$/,
+    say: '份额保持不变：程序正在使用 $1，$2 不够。',
+  },
+  {
+    form: /^The share stays as it is: the card has (.+) of its compute for this share\.$/,
+    say: '份额保持不变：该卡可给此份额的算力为 $1。',
+  },
+  {
+    form: /^The share stays as it is: the card has (.+) for this share\.$/,
+    say: '份额保持不变：该卡可给此份额 $1。',
+  },
   { form: /^The card is (.+) now\.$/, say: '显卡当前为 $1。' },
   { form: /^There is no (?:desktop|card|user) (.+)\.$/, say: '$1 不存在。' },
   { form: /^needs at least (\d+) characters$/, say: '至少 $1 个字符' },

@@ -118,6 +118,11 @@ describe('Desktop card', () => {
       limit_bytes: 8 * kGiB,
       peak_bytes: 0,
       utilization_percent: 7,
+      overhead_bytes: 0,
+      guarantee_percent: 33,
+      cap_percent: 0,
+      compute_percent: 21,
+      waiting_percent: 0,
       processes: 1,
     };
     show(
@@ -126,7 +131,7 @@ describe('Desktop card', () => {
         gpus={[aGpu({ simulated: true })]}
       />,
     );
-    expect(screen.getByText('2 / 8 GiB used · GPU 7 %')).toBeTruthy();
+    expect(screen.getByText('2 / 8 GiB used · GPU time 21 %')).toBeTruthy();
     expect(screen.getByText('Fast 24 · simulated')).toBeTruthy();
   });
 

@@ -170,7 +170,7 @@ export function DesktopShare({ desktop, gpus }: { desktop: Desktop; gpus: Gpu[] 
           {used !== undefined
             ? t('share.used', { used: memoryOf(used, desktop.gpu.memory_bytes) })
             : t('share.of_one', { limit: memory(desktop.gpu.memory_bytes) })}
-          {desktop.usage && ` · GPU ${desktop.usage.utilization_percent} %`}
+          {desktop.usage && ` · ${t('share.compute', { percent: desktop.usage.compute_percent })}`}
         </span>
         <span className="quiet">
           {held

@@ -77,6 +77,12 @@ function linesOf(share: GpuShare, words: Words): string[] {
     lines.push(t('share.guarantee', { percent: share.guarantee_percent }));
   }
   if (share.cap_percent > 0) lines.push(t('share.cap', { percent: share.cap_percent }));
+  if (share.used_bytes !== null) {
+    lines.push(t('share.compute', { percent: share.compute_percent }));
+    if (share.waiting_percent > 0) {
+      lines.push(t('share.waiting', { percent: share.waiting_percent }));
+    }
+  }
   if (share.since) lines.push(t('share.since', { time: fullTime(share.since, language) }));
   lines.push(share.busy ? t('share.busy') : t('share.idle'));
   return lines;

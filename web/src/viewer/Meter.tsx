@@ -27,7 +27,7 @@ function useSamples(usage: Usage | null) {
     const [times, gib, busy] = samples.current;
     times.push(Date.now() / 1000);
     gib.push(usage.used_bytes / kGiB);
-    busy.push(usage.utilization_percent);
+    busy.push(usage.compute_percent);
     while ((times[0] ?? 0) < Date.now() / 1000 - kKeepS) {
       times.shift();
       gib.shift();
@@ -133,8 +133,22 @@ export function Meter({ desktop }: { desktop: Desktop }) {
           <dd>{memoryOf(used, limit)}</dd>
           <dt>{t('meter.peak')}</dt>
           <dd>{memory(usage?.peak_bytes ?? 0)}</dd>
-          <dt>{t('meter.busy')}</dt>
-          <dd>{usage?.utilization_percent ?? 0} %</dd>
+          <dt>{t('compute.title')}</dt>
+          <dd>{usage?.compute_percent ?? 0} %</dd>
+          <dt>{t('meter.guaranteed')}</dt>
+          <dd>
+            {usage && usage.guarantee_percent > 0
+              ? `${usage.guarantee_percent} %`
+              : t('compute.best_effort')}
+          </dd>
+          {usage && usage.cap_percent > 0 && (
+            <>
+              <dt>{t('meter.cap')}</dt>
+              <dd>{usage.cap_percent} %</dd>
+            </>
+          )}
+          <dt>{t('meter.waiting')}</dt>
+          <dd>{t('meter.waited', { percent: usage?.waiting_percent ?? 0 })}</dd>
           <dt>{t('meter.processes')}</dt>
           <dd>{tn('meter.process_count', usage?.processes ?? 0)}</dd>
         </dl>

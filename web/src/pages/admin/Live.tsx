@@ -105,7 +105,7 @@ function Row({ desktop, onAct }: { desktop: Desktop; onAct: (act: Act) => void }
       <td className="nowrap">
         {desktop.usage ? memoryOf(desktop.usage.used_bytes, limit) : memory(limit)}
       </td>
-      <td className="nowrap">{desktop.usage ? `${desktop.usage.utilization_percent} %` : '–'}</td>
+      <td className="nowrap">{desktop.usage ? `${desktop.usage.compute_percent} %` : '–'}</td>
       <td>{held ? [held.node, held.gpu_model].filter(Boolean).join(' · ') : '–'}</td>
       <td className="nowrap">
         {desktop.stops_at
@@ -183,7 +183,7 @@ export default function Live() {
             t('live.owner'),
             t('live.state'),
             t('new.share'),
-            t('meter.busy'),
+            t('compute.title'),
             t('live.card'),
             t('live.stops'),
             t('live.viewers'),
