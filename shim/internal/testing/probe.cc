@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // A program that uses the driver API as programs do, for tests: it has no idea of shares. It looks
 // the driver's functions up in one of several ways and prints the codes that it gets.
+// clang-format off
 //
-//   probe LOOKUP route NAME BYTES    one allocation by that route: the code, then "ok" or nothing
+//   probe LOOKUP route NAME BYTES    one allocation by that route: the code
 //   probe LOOKUP routes              the names of all routes
 //   probe LOOKUP hold BYTES          allocates, prints the code, waits for the end of its input
 //   probe LOOKUP fill BYTES          allocates blocks of BYTES until refused: code and count; waits
 //   probe LOOKUP churn SEED          allocates and frees for ever, a line after each thousand
-//   probe LOOKUP random SEED         a random sequence over all routes: "N held"; then a byte:
-//   "free" probe LOOKUP nvml                memory v1, v2; short list's code, processes as
-//   pid:bytes probe LOOKUP info                free, total, device total probe LOOKUP cycle NAME
-//   BYTES    allocates and frees by that route 20 times; the last code probe LOOKUP ordered NAME
-//   BYTES  frees BYTES behind a kernel that runs, and allocates them again
+//   probe LOOKUP random SEED         a random sequence over all routes: "N held"; then a byte: "free"
+//   probe LOOKUP nvml                memory v1, v2; short list's code, processes as pid:bytes
+//   probe LOOKUP info                free, total, device total
+//   probe LOOKUP pile NAME BYTES     allocates by that route and keeps it, until refused; the code
+//   probe LOOKUP cycle NAME BYTES    allocates and frees by that route 20 times; the last code
+//   probe LOOKUP ordered NAME BYTES  frees BYTES behind a kernel that runs, and allocates them again
 //                                    by that route: the code
 //   probe LOOKUP fork                holds 300 MiB and forks a child that outlives it; the code
+// clang-format on
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -24,301 +27,10 @@
 #include <unistd.h>
 #include <vector>
 
-#include "shim/internal/abi.h"
+#include "shim/internal/testing/routes.h"
 
 namespace sluice::shim {
 namespace {
-
-std::string lookup = "dlsym";
-
-void* Find(const std::string& symbol, const std::string& base, int version) {
-  static void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL);
-  if (library == nullptr) {
-    printf("no driver: %s\n", dlerror());
-    exit(3);
-  }
-  if (lookup == "dlsym") {
-    return dlsym(library, symbol.c_str());
-  }
-  if (lookup == "default") {
-    return dlsym(RTLD_DEFAULT, symbol.c_str());
-  }
-  if (lookup == "next") {
-    return dlsym(RTLD_NEXT, symbol.c_str());
-  }
-  if (lookup == "dlvsym") {
-    // The driver's symbols have no versions; a versioned look-up then takes any.
-    void* const found = dlvsym(library, symbol.c_str(), "ANY");
-    return found != nullptr ? found : dlsym(library, symbol.c_str());
-  }
-  void* found = nullptr;
-  int status = 0;
-  const bool per_thread = symbol.ends_with("_ptsz");
-  if (lookup == "procaddress") {
-    auto get = reinterpret_cast<CUresult (*)(const char*, void**, int, uint64_t, int*)>(
-        dlsym(library, "cuGetProcAddress_v2"));
-    get(base.c_str(), &found, version, per_thread ? 2U : 0U, &status);
-  } else {  // procaddress1: the older form, itself fetched through itself.
-    auto get = reinterpret_cast<CUresult (*)(const char*, void**, int, uint64_t)>(
-        dlsym(library, "cuGetProcAddress"));
-    get(base.c_str(), &found, version, per_thread ? 2U : 0U);
-  }
-  return found;
-}
-
-// Calls by symbol; 500 (not found) when the driver has none.
-template <typename... A>
-CUresult Ask(const char* symbol, A... arguments) {
-  std::string base = symbol;
-  int version = 13000;
-  if (base.ends_with("_ptsz")) {
-    base.resize(base.size() - 5);
-  }
-  if (base.size() > 3 && base[base.size() - 3] == '_' && base[base.size() - 2] == 'v') {
-    base.resize(base.size() - 3);
-  } else if (base == "cuMemAlloc" || base == "cuMemAllocPitch" || base == "cuArrayCreate" ||
-             base == "cuArray3DCreate" || base == "cuMemFree" || base == "cuCtxCreate") {
-    version = 3010;  // The historic form.
-  }
-  void* const found = Find(symbol, base, version);
-  return found == nullptr ? 500 : reinterpret_cast<CUresult (*)(A...)>(found)(arguments...);
-}
-
-using Size = size_t;
-constexpr Size kMib = Size{1} << 20;
-
-CUcontext Start() {
-  CUcontext context = nullptr;
-  if (const CUresult result = Ask("cuInit", 0U); result != kSuccess) {
-    printf("%d\n", result);
-    exit(2);
-  }
-  // A context of the process's own: the last argument of the newest form is the device.
-  CUdevice device = 0;
-  Ask("cuDeviceGet", &device, 0);
-  if (const CUresult result = Ask("cuDevicePrimaryCtxRetain", &context, device);
-      result != kSuccess) {
-    printf("%d\n", result);
-    exit(2);
-  }
-  Ask("cuCtxSetCurrent", context);
-  return context;
-}
-
-struct Route {
-  const char* name;
-  CUresult (*allocate)(Size bytes);
-  CUresult (*release)();
-};
-
-// What a route's last allocation gave; kept aside while another route is at work.
-struct Held {
-  CUdeviceptr block = 0;
-  unsigned block_v1 = 0;
-  Size pitch = 0;
-  unsigned pitch_v1 = 0;
-  CUarray array = nullptr;
-  CUmipmappedArray mipmapped = nullptr;
-  CUmemHandle handle = 0;
-  CUgraph graph = nullptr;
-  CUgraphExec exec = nullptr;
-};
-Held held;
-CUmemoryPool pool = nullptr;
-
-// Rows of 1 KiB of 4-byte elements for two-dimensional things.
-constexpr Size kRow = 1024;
-
-PoolProperties DevicePool() {
-  PoolProperties properties = {};
-  properties.alloc_type = 1;
-  properties.location = {kLocationDevice, 0};
-  return properties;
-}
-
-CUresult MakePool() {
-  const PoolProperties properties = DevicePool();
-  return pool != nullptr ? kSuccess : Ask("cuMemPoolCreate", &pool, &properties);
-}
-
-CUresult FreeAsync() {
-  const CUresult result = Ask("cuMemFreeAsync", held.block, CUstream{});
-  Ask("cuStreamSynchronize", CUstream{});
-  return result;
-}
-
-// A graph with one allocation (and its free), instantiated and launched.
-CUresult RunGraph(CUresult added, CUresult (*instantiate)()) {
-  CUresult result = added;
-  if (result == kSuccess) {
-    result = instantiate();
-  }
-  if (result == kSuccess) {
-    result = Ask("cuGraphLaunch", held.exec, CUstream{});
-  }
-  if (result == kSuccess) {
-    result = Ask("cuStreamSynchronize", CUstream{});
-  }
-  return result;
-}
-
-CUresult AddAllocation(Size bytes, bool generic) {
-  CUresult result = Ask("cuGraphCreate", &held.graph, 0U);
-  CUgraphNode node = nullptr;
-  CUgraphNode free_node = nullptr;
-  if (result != kSuccess) {
-    return result;
-  }
-  GraphNodeParams params[2] = {};  // The union is larger than what is declared of it.
-  params[0].type = kNodeTypeMemAlloc;
-  params[0].alloc.pool = DevicePool();
-  params[0].alloc.bytes = bytes;
-  const CUgraphNode* const none = nullptr;
-  result = generic
-               ? Ask("cuGraphAddNode_v2",
-                     &node,
-                     held.graph,
-                     none,
-                     static_cast<const void*>(nullptr),
-                     Size{0},
-                     &params[0])
-               : Ask("cuGraphAddMemAllocNode", &node, held.graph, none, Size{0}, &params[0].alloc);
-  if (result == kSuccess) {
-    const CUgraphNode* const after = &node;
-    result = Ask(
-        "cuGraphAddMemFreeNode", &free_node, held.graph, after, Size{1}, params[0].alloc.pointer);
-  }
-  return result;
-}
-
-CUresult InstantiateFlags() {
-  return Ask("cuGraphInstantiateWithFlags", &held.exec, held.graph, uint64_t{0});
-}
-
-CUresult InstantiateV2() {
-  CUgraphNode* const node = nullptr;
-  char* const log = nullptr;
-  return Ask("cuGraphInstantiate_v2", &held.exec, held.graph, node, log, Size{0});
-}
-
-CUresult DropGraph() {
-  Ask("cuGraphExecDestroy", held.exec);
-  Ask("cuGraphDestroy", held.graph);
-  return Ask("cuDeviceGraphMemTrim", 0);
-}
-
-CUresult CreateHandle(Size bytes) {
-  AllocationProperties properties = {};
-  properties.type = 1;
-  properties.location = {kLocationDevice, 0};
-  const AllocationProperties* const pointer = &properties;
-  return Ask("cuMemCreate", &held.handle, bytes, pointer, uint64_t{0});
-}
-
-const Route kRoutes[] = {
-    {"cuMemAlloc",
-     [](Size bytes) { return Ask("cuMemAlloc", &held.block_v1, static_cast<unsigned>(bytes)); },
-     [] { return Ask("cuMemFree", held.block_v1); }},
-    {"cuMemAlloc_v2",
-     [](Size bytes) { return Ask("cuMemAlloc_v2", &held.block, bytes); },
-     [] { return Ask("cuMemFree_v2", held.block); }},
-    {"cuMemAllocPitch",
-     [](Size bytes) {
-       return Ask("cuMemAllocPitch",
-                  &held.block_v1,
-                  &held.pitch_v1,
-                  static_cast<unsigned>(kRow),
-                  static_cast<unsigned>(bytes / kRow),
-                  4U);
-     },
-     [] { return Ask("cuMemFree", held.block_v1); }},
-    {"cuMemAllocPitch_v2",
-     [](Size bytes) {
-       return Ask("cuMemAllocPitch_v2", &held.block, &held.pitch, kRow, bytes / kRow, 4U);
-     },
-     [] { return Ask("cuMemFree_v2", held.block); }},
-    {"cuMemAllocManaged",
-     [](Size bytes) { return Ask("cuMemAllocManaged", &held.block, bytes, 1U); },
-     [] { return Ask("cuMemFree_v2", held.block); }},
-    {"cuMemAllocAsync",
-     [](Size bytes) { return Ask("cuMemAllocAsync", &held.block, bytes, CUstream{}); },
-     FreeAsync},
-    {"cuMemAllocAsync_ptsz",
-     [](Size bytes) { return Ask("cuMemAllocAsync_ptsz", &held.block, bytes, CUstream{}); },
-     FreeAsync},
-    {"cuMemAllocFromPoolAsync",
-     [](Size bytes) {
-       const CUresult made = MakePool();
-       return made != kSuccess
-                  ? made
-                  : Ask("cuMemAllocFromPoolAsync", &held.block, bytes, pool, CUstream{});
-     },
-     FreeAsync},
-    {"cuMemAllocFromPoolAsync_ptsz",
-     [](Size bytes) {
-       const CUresult made = MakePool();
-       return made != kSuccess
-                  ? made
-                  : Ask("cuMemAllocFromPoolAsync_ptsz", &held.block, bytes, pool, CUstream{});
-     },
-     FreeAsync},
-    {"cuMemCreate", CreateHandle, [] { return Ask("cuMemRelease", held.handle); }},
-    {"cuArrayCreate",
-     [](Size bytes) {
-       ArrayDescriptorV1 shape = {kRow, static_cast<unsigned>(bytes / kRow / 16), 0x20, 4};
-       const ArrayDescriptorV1* const pointer = &shape;
-       return Ask("cuArrayCreate", &held.array, pointer);
-     },
-     [] { return Ask("cuArrayDestroy", held.array); }},
-    {"cuArrayCreate_v2",
-     [](Size bytes) {
-       ArrayDescriptor shape = {kRow, bytes / kRow / 16, 0x20, 4};
-       const ArrayDescriptor* const pointer = &shape;
-       return Ask("cuArrayCreate_v2", &held.array, pointer);
-     },
-     [] { return Ask("cuArrayDestroy", held.array); }},
-    {"cuArray3DCreate",
-     [](Size bytes) {
-       ArrayDescriptor3DV1 shape = {
-           kRow, 64, static_cast<unsigned>(bytes / kRow / 64 / 16), 0x20, 4, 0};
-       const ArrayDescriptor3DV1* const pointer = &shape;
-       return Ask("cuArray3DCreate", &held.array, pointer);
-     },
-     [] { return Ask("cuArrayDestroy", held.array); }},
-    {"cuArray3DCreate_v2",
-     [](Size bytes) {
-       ArrayDescriptor3D shape = {kRow, 64, bytes / kRow / 64 / 16, 0x20, 4, 0};
-       const ArrayDescriptor3D* const pointer = &shape;
-       return Ask("cuArray3DCreate_v2", &held.array, pointer);
-     },
-     [] { return Ask("cuArrayDestroy", held.array); }},
-    {"cuMipmappedArrayCreate",
-     [](Size bytes) {
-       ArrayDescriptor3D shape = {kRow, 64, bytes / kRow / 64 / 16, 0x20, 4, 0};
-       const ArrayDescriptor3D* const pointer = &shape;
-       return Ask("cuMipmappedArrayCreate", &held.mipmapped, pointer, 1U);
-     },
-     [] { return Ask("cuMipmappedArrayDestroy", held.mipmapped); }},
-    {"cuGraphAddMemAllocNode",
-     [](Size bytes) { return RunGraph(AddAllocation(bytes, false), InstantiateFlags); },
-     DropGraph},
-    {"cuGraphAddNode_v2",
-     [](Size bytes) { return RunGraph(AddAllocation(bytes, true), InstantiateFlags); },
-     DropGraph},
-    {"cuGraphInstantiate_v2",
-     [](Size bytes) { return RunGraph(AddAllocation(bytes, false), InstantiateV2); },
-     DropGraph},
-};
-
-const Route& RouteOf(const char* name) {
-  for (const Route& route : kRoutes) {
-    if (strcmp(route.name, name) == 0) {
-      return route;
-    }
-  }
-  printf("no route %s\n", name);
-  exit(4);
-}
 
 void AwaitEnd() {
   char byte = 0;
@@ -331,6 +43,21 @@ int DoRoute(const char* name, Size bytes) {
   const Route& route = RouteOf(name);
   printf("%d\n", route.allocate(bytes));
   fflush(stdout);
+  return 0;
+}
+
+// Takes pieces and keeps them until refused, or until there are far more than a share of 1 GiB is.
+int DoPile(const char* name, Size bytes) {
+  Start();
+  keep_graph_memory = true;
+  const Route& route = RouteOf(name);
+  CUresult result = kSuccess;
+  for (int i = 0; i < 40 && result == kSuccess; ++i) {
+    result = route.allocate(bytes);
+  }
+  printf("%d\n", result);
+  fflush(stdout);
+  AwaitEnd();
   return 0;
 }
 
@@ -460,12 +187,12 @@ int DoRandom(unsigned seed) {
       live.erase(live.begin() + static_cast<std::ptrdiff_t>(at));
       continue;
     }
-    const Route& route = kRoutes[dice / 5 % (sizeof(kRoutes) / sizeof(kRoutes[0]))];
+    const Route& route = Routes().first[dice / 5 % Routes().count];
     held = Held{};
     const CUresult result = route.allocate((static_cast<Size>(rand()) % 60 + 1) * 2 * kMib);
     if (result == kSuccess) {
       live.push_back({&route, held});
-    } else if (result != kOutOfMemory) {
+    } else if (result != kOutOfMemory && result != kNotInDriver) {
       printf("%s: allocate %d\n", route.name, result);
       return 1;
     }
@@ -590,6 +317,7 @@ int main(int argc, char** argv) {
   const char* const name = argc > 3 ? argv[3] : "";
   const Size last = argc > 3 ? strtoull(argv[argc - 1], nullptr, 10) : 0;
   if (verb == "route") return DoRoute(name, last);
+  if (verb == "pile") return DoPile(name, last);
   if (verb == "cycle") return DoCycle(name, last);
   if (verb == "ordered") return DoOrdered(name, last);
   if (verb == "hold") return DoHold(last);
@@ -600,7 +328,7 @@ int main(int argc, char** argv) {
   if (verb == "info") return DoInfo();
   if (verb == "nvml") return DoNvml();
   if (verb == "fork") return DoFork();
-  for (const Route& route : kRoutes) {
+  for (const Route& route : Routes()) {
     printf("%s\n", route.name);
   }
   return 0;
