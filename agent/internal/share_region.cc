@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 #include "agent/internal/compute_share.h"
 #include "base/log.h"
@@ -332,6 +333,11 @@ Bytes ShareRegion::Compare(size_t device, Bytes real, Bytes ledger) {
 }
 
 void ShareRegion::LearnContext(size_t device, const std::map<int64_t, Bytes>& real_by_pid) {
+  // While something is taken or given back, the driver and the ledger are apart by that.
+  const uint64_t word = ledger().devices[device].word.load();
+  if (std::exchange(word_at_last_look_[device], word) != word) {
+    return;
+  }
   std::atomic<uint64_t>& price = policy().devices[device].context_bytes;
   int64_t least = kContextMax + 1;
   for (const auto& [slot, process] : processes_) {

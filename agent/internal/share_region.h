@@ -58,7 +58,8 @@ class ShareRegion {
   // What the driver says the share's processes hold, against the ledger's total before and after
   // it was asked (the larger). Sets the overhead. Returns it.
   Bytes Compare(size_t device, Bytes real, Bytes ledger);
-  // Learns the cost of a context from processes that hold one. By host pid.
+  // Learns the cost of a context from processes that hold one, if nothing was taken or given back
+  // since the last call. By host pid.
   void LearnContext(size_t device, const std::map<int64_t, Bytes>& real_by_pid);
 
   // Of the card, by this share, as last sampled.
@@ -95,6 +96,7 @@ class ShareRegion {
   std::unique_ptr<BusGuard> guard_;
   std::map<int, Process> processes_;           // By slot.
   std::map<size_t, int> utilization_percent_;  // By device.
+  std::map<size_t, uint64_t> word_at_last_look_;
 };
 
 }  // namespace sluice::agent
