@@ -256,7 +256,12 @@ bool SceneCard::Has(std::string_view fault) const {
 }
 
 const std::vector<std::string_view>& SceneFaults() {
-  static const std::vector<std::string_view> faults{"lost", "no_process_list", "zero_utilization"};
+  static const std::vector<std::string_view> faults{"lost",
+                                                    "no_process_list",
+                                                    "zero_utilization",
+                                                    "foreign_pids_in_lists",
+                                                    "foreign_pids_in_utilization",
+                                                    "mig_mode"};
   return faults;
 }
 

@@ -36,6 +36,7 @@
 namespace sluice::simgpu {
 
 inline constexpr int kCardsMax = 16;
+inline constexpr int kForeignPid = 1'000'000;
 inline constexpr size_t kKernelsMax = 256;
 inline constexpr const char* kSceneFile = "scene.json";
 inline constexpr const char* kMapFile = "device.map";
@@ -66,7 +67,10 @@ struct Scene {
 };
 
 // "lost": fell off the bus. "no_process_list": NVML answers NOT_SUPPORTED for process lists, as
-// some kernels' drivers do. "zero_utilization": NVML reports 0 always.
+// some kernels' drivers do. "zero_utilization": NVML reports 0 always. "foreign_pids_in_lists" and
+// "foreign_pids_in_utilization": NVML numbers processes there as another pid namespace does, which
+// here is kForeignPid more. "mig_mode": the card is to be used in parts and has none, so CUDA does
+// not see it.
 const std::vector<std::string_view>& SceneFaults();
 
 // Reads the text of a scene file; outside bytes, so every field is checked and bounded. Fails with

@@ -97,6 +97,8 @@ void DeviceMap::ClearSlot(int slot) {
   for (CardUse& card : file_->cards) {
     card.memory[slot].store(0);
     card.contexts[slot].store(0);
+    card.saved[slot].store(0);
+    card.saved_contexts[slot].store(0);
     for (LaneUse& work : card.work[slot]) {
       // Unused ones are not written, so that their pages never come into being.
       if (work.demand_ns.load() == 0 && work.served_ns.load() == 0) continue;
@@ -107,6 +109,8 @@ void DeviceMap::ClearSlot(int slot) {
     }
     for (auto& sample : card.samples[slot]) sample.store(0);
   }
+  file_->slots[slot].checkpoint.store(kCheckpointRunning);
+  file_->slots[slot].hindrances.store(0);
   file_->slots[slot].pid.store(0);
 }
 

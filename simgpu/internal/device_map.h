@@ -57,6 +57,20 @@ class DeviceMap {
   // Never moves it back.
   void AdvanceClockTo(int64_t now_ns);
 
+  // This process's own state as others set it, and what stands in the way of a checkpoint of it.
+  CheckpointState checkpoint() const;
+  void AddHindrances(int change);
+  // The slot of a living process; -1: it uses no card.
+  int SlotOf(int64_t pid);
+  CheckpointState CheckpointOf(int slot) const;
+  uint32_t HindrancesOf(int slot) const;
+  // Whether all work that the process handed in is done, on all cards.
+  bool IsDrained(int slot);
+  void SetCheckpoint(int slot, CheckpointState state);
+  // Takes a process off all cards, or puts it back; false: there is no room.
+  void SaveSlot(int slot);
+  bool RestoreSlot(int slot, const std::vector<int64_t>& capacities);
+
   // Frees the slots of dead processes.
   void ReclaimDead();
 

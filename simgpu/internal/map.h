@@ -21,6 +21,8 @@ inline constexpr uint64_t kMapVersion = 0x534c4d4150303033;  // "SLMAP003"
 inline constexpr int kSlots = 1024;
 inline constexpr int kSamples = 8;        // Ring per process and card.
 inline constexpr int kCardSamples = 128;  // Ring per card.
+enum CheckpointState : uint32_t { kCheckpointRunning, kCheckpointLocked, kCheckpointed, kFailed };
+
 // The parts of a card that work side by side.
 enum class Lane : int { kKernel, kCopyIn, kCopyOut };
 inline constexpr int kLanes = 3;
@@ -32,6 +34,8 @@ struct alignas(64) SlotInfo {
   std::atomic<uint32_t> generation;   // Raised by every taker.
   std::atomic<uint64_t> start_ticks;  // Field 22 of /proc/self/stat: tells a reused pid.
   char name[16];                      // comm; may be torn, readers bound it.
+  std::atomic<uint32_t> checkpoint;   // A CheckpointState, set by whoever suspends the process.
+  std::atomic<uint32_t> hindrances;   // Blocks that forbid a checkpoint: managed, shared.
 };
 
 // A while in which a process had a lane. `served_ns` is less than the while's length only when the
@@ -65,6 +69,8 @@ struct LaneState {
 struct CardUse {
   std::atomic<uint64_t> memory[kSlots];  // Bytes, contexts included.
   std::atomic<uint32_t> contexts[kSlots];
+  std::atomic<uint64_t> saved[kSlots];           // What a checkpoint took off the card…
+  std::atomic<uint32_t> saved_contexts[kSlots];  // …and a restore puts back.
   std::atomic<uint64_t> samples[kSlots][kSamples];
   std::atomic<uint64_t> card_samples[kCardSamples];
   LaneState lanes[kLanes];

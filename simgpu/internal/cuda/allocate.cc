@@ -34,7 +34,7 @@ SLUICE_SIM_CALL cuMemFree_v2(CUdeviceptr address) {
   if (block == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (block->kind == BlockKind::kGraph) return FreeGraphMemory(address);
   bool ours = block->kind == BlockKind::kLinear || block->kind == BlockKind::kManaged ||
-              block->kind == BlockKind::kPool;
+              block->kind == BlockKind::kPool || block->kind == BlockKind::kExternal;
   if (!ours) return CUDA_ERROR_INVALID_VALUE;
   FreeBlock(*block);
   return CUDA_SUCCESS;

@@ -21,6 +21,8 @@ thread_local ContextStack t_stack{};
 // Charges the card for a context; needs the mutex.
 CUresult Activate(Context& context) {
   Process& process = *CurrentProcess();
+  CUresult passed = PassPoint("context");
+  if (passed != CUDA_SUCCESS) return passed;
   CUresult charged = ChargeCard(context.device, process.scene.context.value());
   if (charged != CUDA_SUCCESS) return charged;
   process.map.AddContexts(process.devices[static_cast<size_t>(context.device)].card, 1);
@@ -47,18 +49,6 @@ void DrainPrimary(int ordinal) {
     context = ToContext(CurrentProcess()->devices[static_cast<size_t>(ordinal)].primary);
   }
   if (context != nullptr) DrainContext(*context);
-}
-
-Context& NewContext(int device, unsigned flags) {
-  Process& process = *CurrentProcess();
-  auto context = std::make_unique<Context>();
-  context->device = device;
-  context->flags = flags;
-  context->id = process.contexts.size() + 1;
-  Context& made = *context;
-  process.context_handles.insert(&made);
-  process.contexts.push_back(std::move(context));
-  return made;
 }
 
 CUresult Push(Context* context) {
@@ -90,6 +80,18 @@ CUresult Create(CUcontext* made, unsigned flags, CUdevice device) {
 }
 
 }  // namespace
+
+Context& NewContext(int device, unsigned flags) {
+  Process& process = *CurrentProcess();
+  auto context = std::make_unique<Context>();
+  context->device = device;
+  context->flags = flags;
+  context->id = process.contexts.size() + 1;
+  Context& made = *context;
+  process.context_handles.insert(&made);
+  process.contexts.push_back(std::move(context));
+  return made;
+}
 
 Context* CurrentContext() {
   return t_stack.depth == 0 ? nullptr : t_stack.entries[t_stack.depth - 1];
@@ -127,7 +129,8 @@ SLUICE_SIM_CALL cuCtxDestroy_v2(CUcontext handle) {
   if (ready != CUDA_SUCCESS) return ready;
   if (handle == nullptr || !IsContext(handle)) return CUDA_ERROR_INVALID_CONTEXT;
   Context* context = ToContext(handle);
-  if (context->primary || context->destroyed) return CUDA_ERROR_INVALID_CONTEXT;
+  bool ordinary = !context->primary && context->green_sms == 0;
+  if (!ordinary || context->destroyed) return CUDA_ERROR_INVALID_CONTEXT;
   DrainContext(*context);
   std::lock_guard lock(CurrentProcess()->mutex);
   Deactivate(*context);

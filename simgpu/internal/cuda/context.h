@@ -17,6 +17,7 @@ struct Context {
   std::atomic<int> sticky{0};  // An error of asynchronous work; every later call answers it.
   std::map<int, size_t> limits;
   int cache_config = 0;
+  unsigned green_sms = 0;  // Multiprocessors of a green context; 0: an ordinary one.
   std::set<int> peers;
   std::shared_ptr<Stream> legacy;                             // Stream 0.
   std::map<const void*, std::shared_ptr<Stream>> per_thread;  // By thread.
@@ -36,6 +37,9 @@ inline CUcontext ToHandle(Context* context) {
 
 // The calling thread's current context; null: none.
 Context* CurrentContext();
+
+// A new one, not yet active; needs the mutex.
+Context& NewContext(int device, unsigned flags);
 
 // Whether the handle was ever made by this process and not yet forgotten. Takes the mutex.
 bool IsContext(CUcontext handle);

@@ -58,6 +58,8 @@ constexpr ErrorRow kErrors[] = {
     ERROR_ROW(CUDA_ERROR_CAPTURED_EVENT, "the event was last recorded in a capture"),
     ERROR_ROW(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, "the capture ends on the wrong thread"),
     ERROR_ROW(CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, "the graph update changes its shape"),
+    ERROR_ROW(CUDA_ERROR_INVALID_RESOURCE_TYPE, "not that type of resource"),
+    ERROR_ROW(CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION, "the resources do not go together"),
     ERROR_ROW(CUDA_ERROR_UNKNOWN, "unknown error"),
 };
 #undef ERROR_ROW

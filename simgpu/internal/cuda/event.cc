@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <unistd.h>
 
 #include "simgpu/internal/cuda/graph.h"
 #include "simgpu/internal/cuda/pool.h"
@@ -51,6 +52,14 @@ CUresult Record(CUevent handle, CUstream stream_handle) {
   Operation operation;
   operation.records = event;
   operation.after = ImplicitDependencies(stream);
+  if (event->shared != nullptr) {
+    operation.run = [shared = event->shared, number = ++event->shared->recorded] {
+      uint64_t done = shared->done.load();
+      while (done < number && !shared->done.compare_exchange_weak(done, number)) {
+      }
+      return CUDA_SUCCESS;
+    };
+  }
   uint64_t number = process.engine.Submit(stream, std::move(operation));
   std::lock_guard lock(process.mutex);
   event->recorded = {stream, number};
@@ -65,6 +74,7 @@ Dependency RecordedOf(const Event& event) {
 bool IsDone(const Event& event) {
   Dependency work = RecordedOf(event);
   CurrentProcess()->engine.Update();
+  if (event.shared != nullptr) return event.shared->done >= event.shared->recorded;
   return work.stream == nullptr || CurrentProcess()->engine.IsDone(work);
 }
 
@@ -112,8 +122,17 @@ SLUICE_SIM_CALL cuEventRecord(CUevent event, CUstream stream) {
 }
 
 SLUICE_SIM_CALL cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned flags) {
-  if (flags > 1) return CUDA_ERROR_INVALID_VALUE;
-  return Record(event, stream);
+  constexpr unsigned kExternal = 1;
+  if (flags > kExternal) return CUDA_ERROR_INVALID_VALUE;
+  std::shared_ptr<Stream> into =
+      flags == kExternal && Ready() == CUDA_SUCCESS ? ResolveStream(stream) : nullptr;
+  if (into == nullptr || into->capture == nullptr) return Record(event, stream);
+  // In a capture: a node that records the event for those outside.
+  if (ResolveEvent(event) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  CUresult added = CaptureNode(*into, kNodeEventRecord, {}, 0);
+  if (added == CUDA_SUCCESS) ToNode(into->capture_after.back())->event = event;
+  return added;
 }
 
 SLUICE_SIM_CALL cuEventQuery(CUevent handle) {
@@ -133,6 +152,8 @@ SLUICE_SIM_CALL cuEventSynchronize(CUevent handle) {
   if (event->captured != nullptr) return CUDA_ERROR_CAPTURED_EVENT;
   Dependency work = RecordedOf(*event);
   if (work.stream != nullptr) CurrentProcess()->engine.Wait(work);
+  constexpr useconds_t kLookUs = 200;
+  while (!IsDone(*event)) ::usleep(kLookUs);  // Another process's.
   ReleasePools();
   return event->context->Health();
 }
@@ -174,8 +195,15 @@ CUresult WaitForEvent(CUstream stream_handle, CUevent handle) {
       stream->capture->spoiled = true;
       return CUDA_ERROR_STREAM_CAPTURE_ISOLATION;
     }
-    if (event->recorded.stream == nullptr) return CUDA_SUCCESS;
-    operation.after.push_back(event->recorded);
+    if (event->shared != nullptr) {
+      operation.ready = [shared = event->shared, number = event->shared->recorded.load()] {
+        return shared->done >= number;
+      };
+    } else if (event->recorded.stream == nullptr) {
+      return CUDA_SUCCESS;
+    } else {
+      operation.after.push_back(event->recorded);
+    }
   }
   CurrentProcess()->engine.Submit(stream, std::move(operation));
   return CUDA_SUCCESS;

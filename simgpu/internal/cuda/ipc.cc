@@ -30,12 +30,16 @@ struct Handle {
 };
 static_assert(sizeof(Handle) <= sizeof(CUipcMemHandle));
 
-std::string PathOf(uint32_t slot, uint64_t name) {
+}  // namespace
+
+std::string SharedPath(uint32_t slot, uint64_t name) {
   char text[64];
   std::snprintf(
       text, sizeof(text), "/ipc/s%u-%016llx", slot, static_cast<unsigned long long>(name));
   return StateFolder() + text;
 }
+
+namespace {
 
 // Moves the pages under [base, base + span) into a new file, in place.
 CUresult MoveToFile(char* base, size_t span, const std::string& path) {
@@ -57,26 +61,18 @@ CUresult MoveToFile(char* base, size_t span, const std::string& path) {
   return ok ? CUDA_SUCCESS : CUDA_ERROR_OPERATING_SYSTEM;
 }
 
-}  // namespace
-
-SLUICE_SIM_CALL cuIpcGetMemHandle(CUipcMemHandle* out, CUdeviceptr address) {
-  CUresult ready = ReadyWithContext();
-  if (ready != CUDA_SUCCESS) return ready;
-  if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+CUresult Export(Block& block, char (&out)[64]) {
   Process& process = *CurrentProcess();
-  std::lock_guard lock(process.mutex);
-  Block* block = FindBlock(address);
-  if (block == nullptr || block->kind != BlockKind::kLinear) return CUDA_ERROR_INVALID_VALUE;
   // A small block travels with its whole slab, as on a card.
-  bool small = block->slab != nullptr;
-  char* base = small ? block->slab->base : reinterpret_cast<char*>(block->base);
-  std::string& file = small ? block->slab->shared_file : block->shared_file;
-  uint64_t& name = small ? block->slab->shared_name : block->shared_name;
-  size_t span = small ? block->slab->span : block->span;
+  bool small = block.slab != nullptr;
+  char* base = small ? block.slab->base : reinterpret_cast<char*>(block.base);
+  std::string& file = small ? block.slab->shared_file : block.shared_file;
+  uint64_t& name = small ? block.slab->shared_name : block.shared_name;
+  size_t span = small ? block.slab->span : block.span;
   auto slot = static_cast<uint32_t>(process.map.slot());
   if (file.empty()) {
     if (::getrandom(&name, sizeof(name), 0) != sizeof(name)) return CUDA_ERROR_OPERATING_SYSTEM;
-    std::string path = PathOf(slot, name);
+    std::string path = SharedPath(slot, name);
     CUresult moved = MoveToFile(base, span, path);
     if (moved != CUDA_SUCCESS) return moved;
     file = path;
@@ -85,28 +81,24 @@ SLUICE_SIM_CALL cuIpcGetMemHandle(CUipcMemHandle* out, CUdeviceptr address) {
   handle.magic = kHandleMagic;
   handle.name = name;
   handle.span = span;
-  handle.offset = block->base - reinterpret_cast<CUdeviceptr>(base);
-  handle.bytes = block->bytes;
+  handle.offset = block.base - reinterpret_cast<CUdeviceptr>(base);
+  handle.bytes = block.bytes;
   handle.slot = slot;
-  *out = {};
-  std::memcpy(out->reserved, &handle, sizeof(handle));
+  std::memset(out, 0, sizeof(out));
+  std::memcpy(out, &handle, sizeof(handle));
   return CUDA_SUCCESS;
 }
 
-SLUICE_SIM_CALL cuIpcOpenMemHandle_v2(CUdeviceptr* out, CUipcMemHandle given, unsigned flags) {
-  CUresult ready = ReadyToAllocate();
-  if (ready != CUDA_SUCCESS) return ready;
-  if (out == nullptr || flags > 1) return CUDA_ERROR_INVALID_VALUE;
+CUresult Import(const char (&given)[64], CUdeviceptr* out) {
   Handle handle{};
-  std::memcpy(&handle, given.reserved, sizeof(handle));
+  std::memcpy(&handle, given, sizeof(handle));
   bool sound = handle.magic == kHandleMagic && handle.slot < static_cast<uint32_t>(kSlots) &&
                handle.span > 0 && handle.span <= kSpanMax && handle.offset < handle.span &&
                handle.bytes > 0 && handle.bytes <= handle.span - handle.offset;
   if (!sound) return CUDA_ERROR_INVALID_HANDLE;
   Process& process = *CurrentProcess();
-  std::lock_guard lock(process.mutex);
   if (handle.slot == static_cast<uint32_t>(process.map.slot())) return CUDA_ERROR_INVALID_CONTEXT;
-  std::string path = PathOf(handle.slot, handle.name);
+  std::string path = SharedPath(handle.slot, handle.name);
   int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
   struct stat found {};
   bool fits = fd >= 0 && ::fstat(fd, &found) == 0 && S_ISREG(found.st_mode) &&
@@ -128,6 +120,33 @@ SLUICE_SIM_CALL cuIpcOpenMemHandle_v2(CUdeviceptr* out, CUipcMemHandle given, un
   *out = block.base;
   AddBlock(std::move(block));
   return CUDA_SUCCESS;
+}
+
+}  // namespace
+
+CUresult ExportBlock(Block& block, char (&out)[64]) {
+  return Export(block, out);
+}
+CUresult ImportBlock(const char (&given)[64], CUdeviceptr* out) {
+  return Import(given, out);
+}
+
+SLUICE_SIM_CALL cuIpcGetMemHandle(CUipcMemHandle* out, CUdeviceptr address) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (out == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  Block* block = FindBlock(address);
+  if (block == nullptr || block->kind != BlockKind::kLinear) return CUDA_ERROR_INVALID_VALUE;
+  return Export(*block, out->reserved);
+}
+
+SLUICE_SIM_CALL cuIpcOpenMemHandle_v2(CUdeviceptr* out, CUipcMemHandle given, unsigned flags) {
+  CUresult ready = ReadyToAllocate();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (out == nullptr || flags > 1) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  return Import(given.reserved, out);
 }
 
 SLUICE_SIM_CALL cuIpcOpenMemHandle(CUdeviceptr* out, CUipcMemHandle handle, unsigned flags) {

@@ -273,4 +273,23 @@ SLUICE_SIM_CALL cuLinkDestroy(void* handle) {
   return CUDA_SUCCESS;
 }
 
+// The first forms differ in the type of their options alone.
+SLUICE_SIM_CALL cuLinkCreate(unsigned count, int* options, void** values, void** out) {
+  return cuLinkCreate_v2(count, options, values, out);
+}
+SLUICE_SIM_CALL cuLinkAddData(void* linker,
+                              int type,
+                              void* data,
+                              size_t bytes,
+                              const char* name,
+                              unsigned count,
+                              int* options,
+                              void** values) {
+  return cuLinkAddData_v2(linker, type, data, bytes, name, count, options, values);
+}
+SLUICE_SIM_CALL cuLinkAddFile(
+    void* linker, int type, const char* path, unsigned count, int* options, void** values) {
+  return cuLinkAddFile_v2(linker, type, path, count, options, values);
+}
+
 }  // namespace sluice::simgpu

@@ -91,4 +91,44 @@ cuStreamWriteValue64(CUstream stream, CUdeviceptr address, uint64_t value, unsig
   return Write(stream, address, value, flags);
 }
 
+// Several of these at once; barriers and flushes take no time here.
+union BatchMemOp {
+  struct {
+    int operation;
+    CUdeviceptr address;
+    uint64_t value;
+    unsigned flags;
+    CUdeviceptr alias;
+  } value;
+  uint64_t pad[6];
+};
+
+SLUICE_SIM_CALL
+cuStreamBatchMemOp_v2(CUstream stream, unsigned count, const BatchMemOp* list, unsigned flags) {
+  enum : int { kWait32 = 1, kWrite32 = 2, kFlush = 3, kWait64 = 4, kWrite64 = 5, kBarrier = 6 };
+  constexpr unsigned kCountMax = 256;
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (list == nullptr || count == 0 || count > kCountMax || flags != 0) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    const auto& row = list[i].value;
+    auto low = static_cast<uint32_t>(row.value);
+    bool nothing = row.operation == kFlush || row.operation == kBarrier;
+    CUresult sent = nothing                     ? CUDA_SUCCESS
+                    : row.operation == kWait32  ? Wait(stream, row.address, low, row.flags)
+                    : row.operation == kWrite32 ? Write(stream, row.address, low, row.flags)
+                    : row.operation == kWait64  ? Wait(stream, row.address, row.value, row.flags)
+                    : row.operation == kWrite64 ? Write(stream, row.address, row.value, row.flags)
+                                                : CUDA_ERROR_INVALID_VALUE;
+    if (sent != CUDA_SUCCESS) return sent;
+  }
+  return CUDA_SUCCESS;
+}
+SLUICE_SIM_CALL
+cuStreamBatchMemOp(CUstream stream, unsigned count, const BatchMemOp* list, unsigned flags) {
+  return cuStreamBatchMemOp_v2(stream, count, list, flags);
+}
+
 }  // namespace sluice::simgpu

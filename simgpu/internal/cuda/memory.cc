@@ -126,7 +126,17 @@ Block* BlockAt(CUdeviceptr base) {
   return found == State().blocks.end() ? nullptr : &found->second;
 }
 
+namespace {
+
+// What the driver cannot checkpoint.
+bool Hinders(const Block& block) {
+  return block.kind == BlockKind::kManaged || block.kind == BlockKind::kImported;
+}
+
+}  // namespace
+
 Block& AddBlock(Block block) {
+  if (Hinders(block)) CurrentProcess()->map.AddHindrances(1);
   block.id = ++State().last_id;
   CUdeviceptr base = block.base;
   return State().blocks.insert_or_assign(base, std::move(block)).first->second;
@@ -216,6 +226,7 @@ CUresult AllocateLow(Context& context, size_t bytes, CUdeviceptr* address) {
 }
 
 void FreeBlock(Block& block) {
+  if (Hinders(block)) CurrentProcess()->map.AddHindrances(-1);
   if (block.pool != nullptr) {
     ReturnToPool(block);
   } else if (block.slab != nullptr) {
@@ -233,7 +244,7 @@ void FreeBlocksOf(const Context& context) {
   for (auto entry = blocks.begin(); entry != blocks.end();) {
     Block& block = (entry++)->second;
     bool ends = block.kind == BlockKind::kLinear || block.kind == BlockKind::kManaged ||
-                block.kind == BlockKind::kImported;
+                block.kind == BlockKind::kImported || block.kind == BlockKind::kExternal;
     if (ends && block.context == &context) FreeBlock(block);
   }
 }

@@ -45,6 +45,7 @@ enum class BlockKind {
   kPool,        // Stream-ordered, part of a pool.
   kMapped,      // A mapping of cuMemMap.
   kGraph,       // Of an allocation node; charged by its GraphMemory.
+  kExternal,    // A buffer of external memory: of no card.
   kImported,    // Opened from another process; its exporter is charged.
 };
 
@@ -60,6 +61,9 @@ struct Block {
   Pool* pool = nullptr;
   unsigned flags = 0;
   unsigned long long id = 0;
+  bool read_mostly = false;   // Of a managed one: what the program advised.
+  CUmemLocation preferred{};  // Type 0: nowhere.
+  CUmemLocation prefetched{};
   size_t lead = 0;           // Of an imported one: how far into its pages it begins.
   std::string shared_file;   // Set once it was exported by cuIpcGetMemHandle…
   uint64_t shared_name = 0;  // …under this random name.
@@ -109,6 +113,13 @@ CUresult AllocateLow(Context& context, size_t bytes, CUdeviceptr* address);
 void FreeBlock(Block& block);
 // What the end of a context frees: its linear and managed blocks.
 void FreeBlocksOf(const Context& context);
+
+// Memory handed to another process: the 64 bytes of a handle, and the block behind one. Need the
+// mutex and a current context.
+CUresult ExportBlock(Block& block, char (&out)[64]);
+CUresult ImportBlock(const char (&given)[64], CUdeviceptr* out);
+// The file of something that the process in that slot shares under a random name.
+std::string SharedPath(uint32_t slot, uint64_t name);
 
 enum class Place { kAnywhere, kLow };
 

@@ -21,7 +21,7 @@ void Fill(const CUDA_MEMSET_NODE_PARAMS& wish) {
     const Block* block = FindBlock(wish.dst);
     bool own_pages = block != nullptr && block->kind != BlockKind::kRegistered &&
                      block->kind != BlockKind::kMapped && block->kind != BlockKind::kImported &&
-                     block->shared_file.empty() &&
+                     block->kind != BlockKind::kExternal && block->shared_file.empty() &&
                      (block->slab == nullptr || block->slab->shared_file.empty());
     if (own_pages) return FillZero(base, row_bytes);
   }

@@ -4,6 +4,10 @@
 // The forms of calls whose stream 0 is the calling thread's own: `_ptsz` of calls with a stream,
 // `_ptds` of those without. One row a call: its name and its arguments' types.
 namespace sluice::simgpu {
+
+struct BatchCopy3D;
+union BatchMemOp;
+
 // clang-format off
 #define SIM_PER_THREAD(call, form, types, parameters, arguments) \
   SLUICE_SIM_CALL call types;                                     \
@@ -92,6 +96,18 @@ SIM_PTSZ(cuStreamWriteValue32, (CUstream, CUdeviceptr, uint32_t, unsigned), (CUs
 SIM_PTSZ(cuStreamWriteValue32_v2, (CUstream, CUdeviceptr, uint32_t, unsigned), (CUstream a, CUdeviceptr b, uint32_t c, unsigned d), (a, b, c, d))
 SIM_PTSZ(cuStreamWriteValue64, (CUstream, CUdeviceptr, uint64_t, unsigned), (CUstream a, CUdeviceptr b, uint64_t c, unsigned d), (a, b, c, d))
 SIM_PTSZ(cuStreamWriteValue64_v2, (CUstream, CUdeviceptr, uint64_t, unsigned), (CUstream a, CUdeviceptr b, uint64_t c, unsigned d), (a, b, c, d))
+SIM_PTSZ(cuMemDiscardAndPrefetchBatchAsync, (CUdeviceptr*, size_t*, size_t, CUmemLocation*, size_t*, size_t, unsigned long long, CUstream), (CUdeviceptr* a, size_t* b, size_t c, CUmemLocation* d, size_t* e, size_t f, unsigned long long g, CUstream h), (a, b, c, d, e, f, g, h))
+SIM_PTSZ(cuMemDiscardBatchAsync, (CUdeviceptr*, size_t*, size_t, unsigned long long, CUstream), (CUdeviceptr* a, size_t* b, size_t c, unsigned long long d, CUstream e), (a, b, c, d, e))
+SIM_PTSZ(cuMemPrefetchAsync, (CUdeviceptr, size_t, CUdevice, CUstream), (CUdeviceptr a, size_t b, CUdevice c, CUstream d), (a, b, c, d))
+SIM_PTSZ(cuMemPrefetchAsync_v2, (CUdeviceptr, size_t, CUmemLocation, unsigned, CUstream), (CUdeviceptr a, size_t b, CUmemLocation c, unsigned d, CUstream e), (a, b, c, d, e))
+SIM_PTSZ(cuMemPrefetchBatchAsync, (CUdeviceptr*, size_t*, size_t, CUmemLocation*, size_t*, size_t, unsigned long long, CUstream), (CUdeviceptr* a, size_t* b, size_t c, CUmemLocation* d, size_t* e, size_t f, unsigned long long g, CUstream h), (a, b, c, d, e, f, g, h))
+SIM_PTSZ(cuMemcpy3DBatchAsync, (size_t, const BatchCopy3D*, size_t*, unsigned long long, CUstream), (size_t a, const BatchCopy3D* b, size_t* c, unsigned long long d, CUstream e), (a, b, c, d, e))
+SIM_PTSZ(cuMemcpy3DBatchAsync_v2, (size_t, const BatchCopy3D*, unsigned long long, CUstream), (size_t a, const BatchCopy3D* b, unsigned long long c, CUstream d), (a, b, c, d))
+SIM_PTSZ(cuMemcpyBatchAsync, (CUdeviceptr*, CUdeviceptr*, size_t*, size_t, void*, size_t*, size_t, size_t*, CUstream), (CUdeviceptr* a, CUdeviceptr* b, size_t* c, size_t d, void* e, size_t* f, size_t g, size_t* h, CUstream i), (a, b, c, d, e, f, g, h, i))
+SIM_PTSZ(cuMemcpyBatchAsync_v2, (CUdeviceptr*, CUdeviceptr*, size_t*, size_t, void*, size_t*, size_t, CUstream), (CUdeviceptr* a, CUdeviceptr* b, size_t* c, size_t d, void* e, size_t* f, size_t g, CUstream h), (a, b, c, d, e, f, g, h))
+SIM_PTSZ(cuStreamAttachMemAsync, (CUstream, CUdeviceptr, size_t, unsigned), (CUstream a, CUdeviceptr b, size_t c, unsigned d), (a, b, c, d))
+SIM_PTSZ(cuStreamBatchMemOp, (CUstream, unsigned, const BatchMemOp*, unsigned), (CUstream a, unsigned b, const BatchMemOp* c, unsigned d), (a, b, c, d))
+SIM_PTSZ(cuStreamBatchMemOp_v2, (CUstream, unsigned, const BatchMemOp*, unsigned), (CUstream a, unsigned b, const BatchMemOp* c, unsigned d), (a, b, c, d))
 #undef SIM_PTDS
 #undef SIM_PTSZ
 #undef SIM_PER_THREAD

@@ -2,6 +2,9 @@
 #include "simgpu/internal/cuda/pool.h"
 
 #include <algorithm>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "simgpu/internal/cuda/graph.h"
 
@@ -60,6 +63,7 @@ void Trim(Pool& pool, uint64_t keep) {
     Slab& chunk = *chunks[i];
     if (chunk.free_bytes < chunk.span) continue;
     UnmapPages(chunk.base, chunk.span);
+    if (!chunk.shared_file.empty()) ::unlink(chunk.shared_file.c_str());
     if (!pool.on_host) UnchargeCard(pool.device, static_cast<int64_t>(chunk.span));
     pool.reserved -= chunk.span;
     chunks.erase(chunks.begin() + static_cast<std::ptrdiff_t>(i));
@@ -150,7 +154,7 @@ CUresult AllocateIn(CUdeviceptr* address,
   if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   std::lock_guard lock(CurrentProcess()->mutex);
   Pool* pool = handle == nullptr ? &CurrentPool(stream->device) : ToPool(handle);
-  if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  if (pool == nullptr || pool->imported) return CUDA_ERROR_INVALID_VALUE;
   bool captured = false;
   CUresult capture = CaptureAllocation(*stream, bytes, address, captured);
   return captured ? capture : Allocate(*pool, bytes, address);
@@ -201,7 +205,9 @@ SLUICE_SIM_CALL cuMemFreeAsync(CUdeviceptr address, CUstream stream_handle) {
       return graphs ? CaptureNode(*stream, kNodeMemFree, {}, address) : CUDA_ERROR_INVALID_VALUE;
     }
     const Block* block = BlockAt(address);
-    if (!graphs && (block == nullptr || block->kind != BlockKind::kPool)) {
+    bool ours = block != nullptr &&
+                (block->kind == BlockKind::kPool || block->kind == BlockKind::kImported);
+    if (!graphs && !ours) {
       return CUDA_ERROR_INVALID_VALUE;
     }
   }
@@ -209,7 +215,9 @@ SLUICE_SIM_CALL cuMemFreeAsync(CUdeviceptr address, CUstream stream_handle) {
   operation.run = [address] {
     std::lock_guard lock(CurrentProcess()->mutex);
     Block* block = BlockAt(address);
-    if (block != nullptr && block->kind == BlockKind::kPool) {
+    bool ours = block != nullptr &&
+                (block->kind == BlockKind::kPool || block->kind == BlockKind::kImported);
+    if (ours) {
       FreeBlock(*block);
       return CUDA_SUCCESS;
     }
@@ -367,6 +375,76 @@ SLUICE_SIM_CALL cuMemSetMemPool(CUmemLocation* place, int /*type*/, CUmemoryPool
   if (place == nullptr) return CUDA_ERROR_INVALID_VALUE;
   if (place->type != CU_MEM_LOCATION_TYPE_DEVICE) return CUDA_ERROR_NOT_SUPPORTED;
   return cuDeviceSetMemPool(place->id, pool);
+}
+
+// Pools that processes share: the handle names the pool, each pointer travels on its own.
+SLUICE_SIM_CALL cuMemPoolExportToShareableHandle(void* out,
+                                                 CUmemoryPool handle,
+                                                 int type,
+                                                 unsigned long long flags) {
+  CUresult ready = Ready();
+  if (ready != CUDA_SUCCESS) return ready;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  const Pool* pool = ToPool(handle);
+  bool may = pool != nullptr && out != nullptr && flags == 0 && pool->handle_types == type &&
+             type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR;
+  if (!may) return CUDA_ERROR_INVALID_VALUE;
+  int fd = ::memfd_create("sluice-simgpu-pool", MFD_CLOEXEC);
+  if (fd < 0) return CUDA_ERROR_OPERATING_SYSTEM;
+  *static_cast<int*>(out) = fd;
+  return CUDA_SUCCESS;
+}
+
+SLUICE_SIM_CALL cuMemPoolImportFromShareableHandle(CUmemoryPool* out,
+                                                   void* given,
+                                                   int type,
+                                                   unsigned long long flags) {
+  CUresult ready = Ready();
+  if (ready != CUDA_SUCCESS) return ready;
+  struct stat found {};
+  int fd = static_cast<int>(reinterpret_cast<intptr_t>(given));
+  bool may = out != nullptr && flags == 0 && type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR &&
+             ::fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
+  if (!may) return CUDA_ERROR_INVALID_VALUE;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  Pool& pool = NewPool(0);
+  pool.imported = true;
+  *out = ToHandle(&pool);
+  return CUDA_SUCCESS;
+}
+
+SLUICE_SIM_CALL cuMemPoolExportPointer(CUipcMemHandle* out, CUdeviceptr address) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  Block* block = BlockAt(address);
+  bool may = out != nullptr && block != nullptr && block->kind == BlockKind::kPool &&
+             block->pool->handle_types != 0;
+  return may ? ExportBlock(*block, out->reserved) : CUDA_ERROR_INVALID_VALUE;
+}
+
+SLUICE_SIM_CALL
+cuMemPoolImportPointer(CUdeviceptr* out, CUmemoryPool handle, const CUipcMemHandle* given) {
+  CUresult ready = ReadyToAllocate();
+  if (ready != CUDA_SUCCESS) return ready;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  const Pool* pool = ToPool(handle);
+  if (out == nullptr || given == nullptr || pool == nullptr || !pool->imported) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  return ImportBlock(given->reserved, out);
+}
+
+SLUICE_SIM_CALL cuMemPoolGetAccess(int* flags, CUmemoryPool handle, CUmemLocation* place) {
+  CUresult ready = Ready();
+  if (ready != CUDA_SUCCESS) return ready;
+  std::lock_guard lock(CurrentProcess()->mutex);
+  if (flags == nullptr || place == nullptr || ToPool(handle) == nullptr) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  constexpr int kReadWrite = 3;
+  *flags = kReadWrite;
+  return CUDA_SUCCESS;
 }
 
 }  // namespace sluice::simgpu

@@ -13,7 +13,8 @@ struct Pool {
   bool on_host = false;    // Memory of the machine: not charged.
   bool destroyed = false;  // Ends with its last block.
   bool is_default = false;
-  size_t bytes_max = 0;  // 0: no limit of its own.
+  bool imported = false;  // Another process's: nothing can be allocated from it.
+  size_t bytes_max = 0;   // 0: no limit of its own.
   int handle_types = 0;
   uint64_t threshold = 0;  // What it keeps at a synchronisation.
   uint64_t reserved = 0;   // Charged to the card.

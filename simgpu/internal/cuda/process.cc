@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "simgpu/internal/cuda/process.h"
 
+#include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <pthread.h>
@@ -41,6 +43,8 @@ CUresult Start() {
   }
   std::vector<int> cards =
       CudaVisible(*scene, CardsInReach(*scene), std::getenv("CUDA_VISIBLE_DEVICES"));
+  std::erase_if(cards,
+                [&](int card) { return scene->cards[static_cast<size_t>(card)].Has("mig_mode"); });
   if (cards.empty()) return CUDA_ERROR_NO_DEVICE;
   auto map = DeviceMap::Open(folder);
   if (!map) {
@@ -63,7 +67,49 @@ CUresult Start() {
   return CUDA_SUCCESS;
 }
 
+// $SLUICE_SIMGPU_FAULT, read once.
+struct Fault {
+  std::string point;
+  std::string what;
+  int64_t strikes_at = 0;
+  std::atomic<int64_t> passed{0};
+};
+
+Fault& TheFault() {
+  static auto* fault = [] {
+    auto* made = new Fault;
+    const char* text = std::getenv("SLUICE_SIMGPU_FAULT");
+    std::string all = text == nullptr ? "" : text;
+    size_t first = all.find(':');
+    size_t second = first == all.npos ? all.npos : all.find(':', first + 1);
+    if (second == all.npos) return made;
+    made->point = all.substr(0, first);
+    made->strikes_at = std::strtoll(all.c_str() + first + 1, nullptr, 10);
+    made->what = all.substr(second + 1);
+    return made;
+  }();
+  return *fault;
+}
+
 }  // namespace
+
+CUresult PassPoint(std::string_view point) {
+  Fault& fault = TheFault();
+  if (fault.point != point) return CUDA_SUCCESS;
+  int64_t passed = fault.passed.fetch_add(1) + 1;
+  constexpr std::string_view kDelay = "delay";
+  if (fault.what.rfind(kDelay, 0) == 0) {
+    int64_t delay_ms = std::strtoll(fault.what.c_str() + kDelay.size(), nullptr, 10);
+    constexpr int64_t kDelayMsMax = 60'000;
+    if (passed >= fault.strikes_at) {
+      ::usleep(static_cast<useconds_t>(std::clamp<int64_t>(delay_ms, 0, kDelayMsMax) * 1000));
+    }
+    return CUDA_SUCCESS;
+  }
+  if (passed != fault.strikes_at) return CUDA_SUCCESS;
+  if (fault.what == "kill") ::kill(::getpid(), SIGKILL);
+  return static_cast<CUresult>(std::strtol(fault.what.c_str(), nullptr, 10));
+}
 
 Process::Process(const Scene& scene_read, const DeviceMap& map_opened)
     : scene(scene_read), map(map_opened) {}
@@ -72,10 +118,18 @@ Process* CurrentProcess() {
   return g_process.load(std::memory_order_acquire);
 }
 
-CUresult Ready() {
+CUresult Initialised() {
   if (CurrentProcess() == nullptr || g_forked.load(std::memory_order_relaxed)) {
     return CUDA_ERROR_NOT_INITIALIZED;
   }
+  return CUDA_SUCCESS;
+}
+
+CUresult Ready() {
+  CUresult initialised = Initialised();
+  if (initialised != CUDA_SUCCESS) return initialised;
+  constexpr useconds_t kLookUs = 1000;
+  while (CurrentProcess()->map.checkpoint() != kCheckpointRunning) ::usleep(kLookUs);
   return CUDA_SUCCESS;
 }
 
@@ -96,10 +150,15 @@ CUresult ChargeCard(int device, int64_t bytes) {
   }
   const Device& at = process.devices[static_cast<size_t>(device)];
   if (bytes < 0 || bytes > at.capacity) return CUDA_ERROR_OUT_OF_MEMORY;
-  return process.map.Charge(at.card, bytes, at.capacity) ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+  CUresult before = PassPoint("charge");
+  if (before != CUDA_SUCCESS) return before;
+  if (!process.map.Charge(at.card, bytes, at.capacity)) return CUDA_ERROR_OUT_OF_MEMORY;
+  PassPoint("charged");
+  return CUDA_SUCCESS;
 }
 
 void UnchargeCard(int device, int64_t bytes) {
+  PassPoint("uncharge");
   Process& process = *CurrentProcess();
   process.map.Uncharge(process.devices[static_cast<size_t>(device)].card, bytes);
 }
@@ -115,7 +174,8 @@ SLUICE_SIM_CALL cuInit(unsigned flags) {
   if (g_forked.load()) return CUDA_ERROR_NOT_INITIALIZED;
   std::lock_guard lock(g_init_mutex);
   if (CurrentProcess() != nullptr) return CUDA_SUCCESS;
-  return Start();
+  CUresult passed = PassPoint("init");
+  return passed == CUDA_SUCCESS ? Start() : passed;
 }
 
 SLUICE_SIM_CALL cuDriverGetVersion(int* version) {

@@ -46,6 +46,11 @@ struct Device {
   CUmemoryPool pool = nullptr;  // Chosen by cuDeviceSetMemPool; null: the default one.
 };
 
+struct ExternalMemory {
+  int fd = -1;
+  uint64_t bytes = 0;
+};
+
 struct Process {
   Process(const Scene& scene_read, const DeviceMap& map_opened);
   ~Process() = delete;
@@ -71,7 +76,9 @@ struct Process {
   std::vector<GraphMemoryUse> graph_memory_use;  // By device.
   std::set<const Module*> modules;
   std::set<const Function*> functions;
+  std::map<void*, std::unique_ptr<ExternalMemory>> external;
   std::set<const void*> linkers;
+  std::set<const void*> resource_descs;
   std::set<const Graph*> graphs;
   std::set<const GraphNode*> graph_nodes;
   std::set<const GraphExec*> graph_execs;
@@ -84,11 +91,19 @@ struct Process {
 // The process's state; null before cuInit succeeded.
 Process* CurrentProcess();
 
-// CUDA_SUCCESS when calls may go on: initialised, and not the child of a process that was.
+// CUDA_SUCCESS when initialised, and not the child of a process that was.
+CUresult Initialised();
+
+// As Initialised; waits while the process is suspended.
 CUresult Ready();
 
 // As Ready, and a living context is current.
 CUresult ReadyWithContext();
+
+// The places where a test may have this process fail: $SLUICE_SIMGPU_FAULT is POINT:N:WHAT, which
+// strikes the Nth time that the point is passed (from then on for a delay). WHAT: `kill` (SIGKILL),
+// an error's number, or `delayMS`. Points: init, context, charge, charged, uncharge, submit, copy.
+CUresult PassPoint(std::string_view point);
 
 // Charges a card. CUDA_ERROR_OUT_OF_MEMORY when it does not fit. Waits as long as the scene's slow
 // driver takes.

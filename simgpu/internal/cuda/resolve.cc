@@ -13,7 +13,7 @@ namespace {
 
 // The rows are sorted by name, so that a start of the CUDA runtime (hundreds of questions) costs
 // microseconds.
-const CallRow* Find(std::string_view name, int version, bool per_thread, bool& known) {
+const CallRow* Find(std::string_view name, int version, int driver, bool per_thread, bool& known) {
   std::span<const CallRow> rows = Calls();
   auto first = std::lower_bound(
       rows.begin(), rows.end(), name, [](const CallRow& row, std::string_view wanted) {
@@ -22,7 +22,7 @@ const CallRow* Find(std::string_view name, int version, bool per_thread, bool& k
   const CallRow* best = nullptr;
   known = false;
   for (auto row = first; row != rows.end() && row->name == name; ++row) {
-    known = true;
+    known = known || row->version <= driver;
     if (row->version > version || (row->per_thread && !per_thread)) continue;
     bool better = best == nullptr || row->version > best->version ||
                   (row->version == best->version && row->per_thread);
@@ -48,7 +48,7 @@ cuGetProcAddress_v2(const char* name, void** address, int version, uint64_t flag
   if (version > DriverVersion()) return CUDA_ERROR_INVALID_VALUE;
   bool known = false;
   bool per_thread = (flags & CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM) != 0;
-  const CallRow* row = Find(name, version, per_thread, known);
+  const CallRow* row = Find(name, version, DriverVersion(), per_thread, known);
   *address = row == nullptr ? nullptr : reinterpret_cast<void*>(row->address);
   if (status != nullptr) {
     *status = row != nullptr ? CU_GET_PROC_ADDRESS_SUCCESS

@@ -96,17 +96,20 @@ bool DisturbsCapture(const Stream& stream) {
 
 CUresult Create(CUstream* made, unsigned flags, int priority) {
   CUresult ready = ReadyWithContext();
-  if (ready != CUDA_SUCCESS) return ready;
+  return ready != CUDA_SUCCESS ? ready : MakeStream(*CurrentContext(), made, flags, priority);
+}
+
+}  // namespace
+
+CUresult MakeStream(Context& context, CUstream* made, unsigned flags, int priority) {
   if (made == nullptr || (flags & ~kNonBlocking) != 0) return CUDA_ERROR_INVALID_VALUE;
   Process& process = *CurrentProcess();
   std::lock_guard lock(process.mutex);
-  auto stream = NewStream(*CurrentContext(), flags, priority);
+  auto stream = NewStream(context, flags, priority);
   *made = reinterpret_cast<CUstream>(stream.get());
   process.streams[*made] = stream;
   return CUDA_SUCCESS;
 }
-
-}  // namespace
 
 PerThreadScope::PerThreadScope() : before_(t_stream0_is_per_thread) {
   t_stream0_is_per_thread = true;
@@ -151,6 +154,8 @@ namespace {
 CUresult Send(CUstream handle, Operation operation, int node_type, Dependency& submitted) {
   CUresult ready = ReadyWithContext();
   if (ready != CUDA_SUCCESS) return ready;
+  CUresult passed = PassPoint(operation.lane == Lane::kKernel ? "submit" : "copy");
+  if (passed != CUDA_SUCCESS) return passed;
   Process& process = *CurrentProcess();
   std::shared_ptr<Stream> stream;
   {
@@ -317,10 +322,16 @@ SLUICE_SIM_CALL cuStreamGetCtx(CUstream handle, CUcontext* context) {
   return CUDA_SUCCESS;
 }
 
-// There are no green contexts, so no stream belongs to one.
+// Of a green context's stream the second answer, of another the first.
 SLUICE_SIM_CALL cuStreamGetCtx_v2(CUstream handle, CUcontext* context, void** green) {
-  if (green != nullptr) *green = nullptr;
-  return cuStreamGetCtx(handle, context);
+  CUcontext of = nullptr;
+  CUresult got = cuStreamGetCtx(handle, &of);
+  if (got != CUDA_SUCCESS) return got;
+  if (context == nullptr || green == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  bool is_green = ToContext(of)->green_sms > 0;
+  *green = is_green ? of : nullptr;
+  *context = is_green ? nullptr : of;
+  return CUDA_SUCCESS;
 }
 
 SLUICE_SIM_CALL cuStreamGetDevice(CUstream handle, CUdevice* device) {

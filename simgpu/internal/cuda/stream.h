@@ -9,6 +9,12 @@
 
 namespace sluice::simgpu {
 
+// An event as processes share it: a file of the state folder, mapped.
+struct SharedEvent {
+  std::atomic<uint64_t> recorded{0};
+  std::atomic<uint64_t> done{0};
+};
+
 struct Event {
   Context* context = nullptr;
   int device = 0;
@@ -16,6 +22,9 @@ struct Event {
   // The latest record; stream null: never recorded, so complete.
   Dependency recorded;
   std::atomic<int64_t> ended_ns{0};
+  SharedEvent* shared = nullptr;  // Mapped for the life of the process.
+  uint32_t shared_slot = 0;
+  uint64_t shared_name = 0;
   std::shared_ptr<Capture> captured;        // Last recorded in a capture…
   std::vector<CUgraphNode> captured_after;  // …after these nodes.
 };
@@ -37,6 +46,8 @@ class PerThreadScope {
 // is not a stream. Takes the process's mutex, as do the functions below.
 std::shared_ptr<Stream> ResolveStream(CUstream handle);
 std::shared_ptr<Event> ResolveEvent(CUevent handle);
+
+CUresult MakeStream(Context& context, CUstream* made, unsigned flags, int priority);
 
 // What cuEventRecord and cuStreamWaitEvent do, for calls that do it among other things.
 CUresult RecordEvent(CUevent event, CUstream stream);

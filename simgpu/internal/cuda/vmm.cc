@@ -176,6 +176,7 @@ SLUICE_SIM_CALL cuMemRelease(CUmemGenericAllocationHandle handle) {
   CUresult ready = Ready();
   if (ready != CUDA_SUCCESS) return ready;
   std::lock_guard lock(CurrentProcess()->mutex);
+  if (State().multicast.erase(handle) == 1) return CUDA_SUCCESS;
   Physical* memory = Find(handle);
   if (memory == nullptr) return CUDA_ERROR_INVALID_VALUE;
   --memory->handles;

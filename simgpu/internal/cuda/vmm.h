@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 
 #include "simgpu/internal/abi/cuda.h"
 
@@ -22,7 +23,15 @@ struct Physical {
   int mappings = 0;      // It lives until both are 0.
 };
 
+struct Multicast {
+  unsigned devices = 0;
+  size_t bytes = 0;
+  std::set<CUdevice> joined;
+  std::map<size_t, size_t> bound;  // Offset → bytes.
+};
+
 struct Vmm {
+  std::map<CUmemGenericAllocationHandle, Multicast> multicast;
   std::map<CUmemGenericAllocationHandle, Physical> memory;
   std::map<CUdeviceptr, size_t> reservations;
   std::map<CUdeviceptr, CUmemGenericAllocationHandle> mapped;  // By the mapping's first address.

@@ -148,6 +148,7 @@ SLUICE_SIM_NVML nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t* memor
 
 SLUICE_SIM_NVML nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t* memory) {
   return With(device, memory, [&](const NvmlCard& card) {
+    if (card.view.scene.cuda_version < kDriver510) return NVML_ERROR_FUNCTION_NOT_FOUND;
     if (memory->version != NvmlVersion<nvmlMemory_v2_t>(2)) {
       return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     }
@@ -236,8 +237,11 @@ SLUICE_SIM_NVML nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned* current, uns
   std::optional<NvmlCard> card;
   nvmlReturn_t found = Find(device, card);
   if (found != NVML_SUCCESS) return found;
-  return current == nullptr || pending == nullptr ? NVML_ERROR_INVALID_ARGUMENT
-                                                  : NVML_ERROR_NOT_SUPPORTED;
+  if (current == nullptr || pending == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  if (!card->scene().Has("mig_mode")) return NVML_ERROR_NOT_SUPPORTED;
+  *current = 1;
+  *pending = 1;
+  return NVML_SUCCESS;
 }
 
 }  // namespace sluice::simgpu

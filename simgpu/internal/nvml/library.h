@@ -12,6 +12,10 @@
 
 namespace sluice::simgpu {
 
+// API versions of the drivers that brought some of the calls; in an older one they are not there.
+inline constexpr int kDriver510 = 11060;  // Memory v2, process lists v3.
+inline constexpr int kDriver535 = 12020;  // Process details, utilisation of all processes.
+
 // What one call works on: the scene as it is now (a fault may have been written into it since the
 // last call) and the map. Copies are cheap enough at NVML's pace, and free of locks.
 struct NvmlView {

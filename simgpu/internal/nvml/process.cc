@@ -10,12 +10,16 @@ namespace {
 
 constexpr unsigned kNoInstance = 0xffffffff;  // Not in a partition of the card.
 
-nvmlReturn_t Visible(nvmlDevice_t device, std::vector<MapProcess>& processes) {
+// `since`: the API version that brought the call.
+nvmlReturn_t Visible(nvmlDevice_t device, int since, std::vector<MapProcess>& processes) {
   std::optional<NvmlCard> card;
   nvmlReturn_t found = Find(device, card);
   if (found != NVML_SUCCESS) return found;
+  if (card->view.scene.cuda_version < since) return NVML_ERROR_FUNCTION_NOT_FOUND;
   if (card->scene().Has("no_process_list")) return NVML_ERROR_NOT_SUPPORTED;
+  bool foreign = card->scene().Has("foreign_pids_in_lists");
   for (MapProcess& process : card->view.reader.Processes(card->card)) {
+    if (process.pid > 0 && foreign) process.pid += kForeignPid;
     if (process.pid > 0) processes.push_back(std::move(process));
   }
   return NVML_SUCCESS;
@@ -34,10 +38,10 @@ void Fill(nvmlProcessInfo_v2_t& into, const MapProcess& process) {
 }
 
 template <typename Info>
-nvmlReturn_t List(nvmlDevice_t device, unsigned* count, Info* infos) {
+nvmlReturn_t List(nvmlDevice_t device, unsigned* count, Info* infos, int since = 0) {
   if (count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
   std::vector<MapProcess> processes;
-  nvmlReturn_t listed = Visible(device, processes);
+  nvmlReturn_t listed = Visible(device, since, processes);
   if (listed != NVML_SUCCESS) return listed;
   auto there = static_cast<unsigned>(processes.size());
   unsigned room = *count;
@@ -52,7 +56,7 @@ nvmlReturn_t List(nvmlDevice_t device, unsigned* count, Info* infos) {
 nvmlReturn_t Nobody(nvmlDevice_t device, unsigned* count) {
   if (count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
   std::vector<MapProcess> processes;
-  nvmlReturn_t listed = Visible(device, processes);
+  nvmlReturn_t listed = Visible(device, 0, processes);
   if (listed == NVML_SUCCESS) *count = 0;
   return listed;
 }
@@ -72,7 +76,7 @@ SLUICE_SIM_NVML nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device,
 SLUICE_SIM_NVML nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device,
                                                         unsigned* count,
                                                         nvmlProcessInfo_v2_t* infos) {
-  return List(device, count, infos);
+  return List(device, count, infos, kDriver510);
 }
 
 #define NOBODY(name)                                                            \
@@ -97,7 +101,7 @@ SLUICE_SIM_NVML nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device,
   constexpr unsigned kAll = 3;
   if (list->mode > kAll) return NVML_ERROR_INVALID_ARGUMENT;
   std::vector<MapProcess> processes;
-  nvmlReturn_t listed = Visible(device, processes);
+  nvmlReturn_t listed = Visible(device, kDriver535, processes);
   if (listed != NVML_SUCCESS) return listed;
   if (list->mode != kCompute && list->mode != kAll) processes.clear();
   auto there = static_cast<unsigned>(processes.size());

@@ -60,13 +60,18 @@ std::vector<Sample> OfProcesses(const NvmlCard& card, unsigned long long since_u
 }
 
 nvmlReturn_t ProcessSamples(nvmlDevice_t device,
+                            int since,
                             unsigned long long since_us,
                             std::vector<Sample>& samples) {
   std::optional<NvmlCard> card;
   nvmlReturn_t found = Find(device, card);
   if (found != NVML_SUCCESS) return found;
+  if (card->view.scene.cuda_version < since) return NVML_ERROR_FUNCTION_NOT_FOUND;
   if (card->scene().Has("no_process_list")) return NVML_ERROR_NOT_SUPPORTED;
   samples = OfProcesses(*card, since_us);
+  if (card->scene().Has("foreign_pids_in_utilization")) {
+    for (Sample& sample : samples) sample.pid += kForeignPid;
+  }
   return samples.empty() ? NVML_ERROR_NOT_FOUND : NVML_SUCCESS;
 }
 
@@ -111,7 +116,7 @@ SLUICE_SIM_NVML nvmlDeviceGetProcessUtilization(nvmlDevice_t device,
                                                 unsigned long long since_us) {
   if (count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
   std::vector<Sample> samples;
-  nvmlReturn_t got = ProcessSamples(device, since_us, samples);
+  nvmlReturn_t got = ProcessSamples(device, 0, since_us, samples);
   if (got != NVML_SUCCESS) return got;
   unsigned room = out == nullptr ? 0 : *count;
   *count = static_cast<unsigned>(samples.size());
@@ -133,7 +138,7 @@ SLUICE_SIM_NVML nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device,
     return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
   }
   std::vector<Sample> samples;
-  nvmlReturn_t got = ProcessSamples(device, info->lastSeenTimeStamp, samples);
+  nvmlReturn_t got = ProcessSamples(device, kDriver535, info->lastSeenTimeStamp, samples);
   if (got != NVML_SUCCESS) return got;
   unsigned room = info->procUtilArray == nullptr ? 0 : info->processSamplesCount;
   info->processSamplesCount = static_cast<unsigned>(samples.size());
