@@ -62,16 +62,6 @@ void LearnFrom(Flight& flight, const Burst& burst) {
   flight.launch_ns = flight.launch_ns == 0 ? ns : (flight.launch_ns * 7 + ns) / 8;
 }
 
-void GiveEvents(const Burst& burst) {
-  const bool timed = burst.begin != nullptr;
-  if (timed) {
-    GiveEvent(burst.context, burst.begin, true);
-  }
-  if (burst.end != nullptr) {
-    GiveEvent(burst.context, burst.end, timed);
-  }
-}
-
 bool IsDone(const Burst& burst, uint64_t now_ns) {
   if (burst.end == nullptr) {
     return now_ns >= burst.due_ns;
@@ -168,12 +158,14 @@ void Finish(Flight& flight, uint64_t ns, uint64_t now_ns) {
   Publish(flight);
 }
 
-void Push(Flight& flight, const Burst& burst) {
-  if (flight.tail - flight.head < kBurstsMax && burst.amount_ns > 0) {
+bool Push(Flight& flight, const Burst& burst) {
+  const bool room = flight.tail - flight.head < kBurstsMax && burst.amount_ns > 0;
+  if (room) {
     flight.bursts[flight.tail++ % kBurstsMax] = burst;
-  } else {
-    Finish(flight, burst.amount_ns, burst.due_ns);
+  } else if (burst.amount_ns > 0) {
+    Finish(flight, burst.amount_ns, NowNs());
   }
+  return room;
 }
 
 bool HasBursts(const Flight& flight, uintptr_t stream) {
@@ -241,6 +233,16 @@ bool TellIfDone(Flight& flight, uint32_t grant_word) {
   const bool news = !flight.told;
   flight.told = true;
   return news;
+}
+
+void GiveEvents(const Burst& burst) {
+  const bool timed = burst.begin != nullptr;
+  if (timed) {
+    GiveEvent(burst.context, burst.begin, true);
+  }
+  if (burst.end != nullptr) {
+    GiveEvent(burst.context, burst.end, timed);
+  }
 }
 
 CUevent TakeEvent(CUcontext context, bool timed) {

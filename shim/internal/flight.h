@@ -54,7 +54,8 @@ uint64_t Left(const Flight& flight, uint64_t now_ns);
 void Submit(Flight& flight, uint64_t ns, uint64_t now_ns);
 void Withdraw(Flight& flight, uint64_t ns);  // Submitted and not launched after all.
 void Finish(Flight& flight, uint64_t ns, uint64_t now_ns);
-void Push(Flight& flight, const Burst& burst);
+// Without room, or for nothing, it is taken as done at once: false, the events stay the caller's.
+bool Push(Flight& flight, const Burst& burst);
 bool HasBursts(const Flight& flight, uintptr_t stream);
 
 // Asks the driver what is done, and learns from the samples. Takes the lock for moments. Returns
@@ -64,6 +65,9 @@ bool Settle(Flight& flight, uint64_t now_ns);
 // Tells in the slot that all is done, if it is. Returns whether the bell should be rung: once each
 // time that it becomes so.
 bool TellIfDone(Flight& flight, uint32_t grant_word);
+
+// Of a burst that is over: may be recorded again.
+void GiveEvents(const Burst& burst);
 
 // Events of the calling thread's context; nullptr: none to be had.
 CUevent TakeEvent(CUcontext context, bool timed);

@@ -49,30 +49,22 @@ constinit std::atomic<int> lanes_used{0};  // Never lowered: how far to look.
 constinit ThreadLanes no_lanes = {};
 constinit Lock lanes_lock;
 
-// The row of a thread that ended, perhaps while it stood at the gate.
-ThreadLanes* Inherit(ThreadLanes& lanes, uint32_t heir) {
-  const int32_t waited = lanes.waits.exchange(0);
-  if (waited > 0) {
-    FlightOf(waited - 1).slot.load(std::memory_order_relaxed)->waiting.fetch_sub(1);
-  }
-  lanes.owner.store(heir, std::memory_order_relaxed);
-  return &lanes;
-}
-
-// A row of lanes for this thread: a free one, one of an ended thread, or none.
-ThreadLanes* TakeLanes() {
+// A row of lanes for this thread: one of an ended thread, a free one, or none. Whoever had the row
+// before may have ended inside a launch or at the gate.
+ThreadLanes* TakeRow() {
   const uint32_t me = ThreadNumber();
   Hold hold(lanes_lock);
   const int used = lanes_used.load(std::memory_order_relaxed);
   for (int i = 0; i < used; ++i) {
     // A row with this thread's number is of one that ended and had it before.
     if (all_lanes[i].owner.load(std::memory_order_relaxed) == me) {
-      return Inherit(all_lanes[i], me);
+      return &all_lanes[i];
     }
   }
   for (int i = 0; used == kThreadsMax && i < used; ++i) {
     if (!ThreadLives(all_lanes[i].owner.load(std::memory_order_relaxed))) {
-      return Inherit(all_lanes[i], me);
+      all_lanes[i].owner.store(me, std::memory_order_relaxed);
+      return &all_lanes[i];
     }
   }
   if (used == kThreadsMax) {
@@ -81,6 +73,23 @@ ThreadLanes* TakeLanes() {
   all_lanes[used].owner.store(me, std::memory_order_relaxed);
   lanes_used.store(used + 1, std::memory_order_release);
   return &all_lanes[used];
+}
+
+ThreadLanes* TakeLanes() {
+  ThreadLanes* const row = TakeRow();
+  if (row == &no_lanes) {
+    return row;
+  }
+  const int32_t waited = row->waits.exchange(0);
+  if (waited > 0) {
+    FlightOf(waited - 1).slot.load(std::memory_order_relaxed)->waiting.fetch_sub(1);
+  }
+  Flight& flight = FlightOf(row->owed_card.load(std::memory_order_relaxed));
+  Hold hold(flight.lock);
+  if (const uint64_t owed = row->owed_ns.exchange(0); owed > 0) {
+    Finish(flight, owed, NowNs());
+  }
+  return row;
 }
 
 const region::ComputeGrant& GrantOf(Card card) {
@@ -92,10 +101,12 @@ uint64_t FlightLimit(const region::ComputeGrant& grant) {
   return told == 0 ? kFlightNsDefault : told < kFlightNsMax ? told : kFlightNsMax;
 }
 
-// Often enough that the card does not run dry meanwhile.
-uint64_t LookAgainIn(uint64_t flight_limit_ns) {
-  const uint64_t quarter = flight_limit_ns / 4;
-  return quarter < kLookNsMin ? kLookNsMin : quarter < kLookNsMax ? quarter : kLookNsMax;
+// Soon at first, as what was never timed may be short; often enough that the card does not run dry.
+uint64_t LookAgainIn(uint64_t flight_limit_ns, int looks) {
+  const uint64_t quarter = flight_limit_ns / 4 < kLookNsMax ? flight_limit_ns / 4 : kLookNsMax;
+  const uint64_t early = kLookNsMin << (looks < 8 ? looks : 8);
+  const uint64_t nap = early < quarter ? early : quarter;
+  return nap < kLookNsMin ? kLookNsMin : nap;
 }
 
 bool IsAgentSilent(uint64_t now_ns) {
@@ -107,9 +118,10 @@ bool IsAgentSilent(uint64_t now_ns) {
 // Whether the launch is only recorded, or the driver does not serve this thread at all.
 bool IsOnlyRecorded(uintptr_t stream) {
   int status = 0;
-  return Cuda(Call::k_cuStreamIsCapturing, reinterpret_cast<CUstream>(stream), &status) !=
-             kSuccess ||
-         status != 0;
+  const CUresult result =
+      Cuda(Call::k_cuStreamIsCapturing, reinterpret_cast<CUstream>(stream), &status);
+  // A driver without the call has no captures.
+  return result != kNotSupported && (result != kSuccess || status != 0);
 }
 
 // The generic cell rate algorithm on the share's own word: all its processes together get the
@@ -229,6 +241,16 @@ Card CardAtGate(const Work& work) {
   return card;
 }
 
+// A thread that ended inside a launch will not tell what became of it. Requires: the flight's lock.
+void SettleDebt(ThreadLanes& row, Card card, uint64_t now_ns) {
+  const uint64_t owed = row.owed_ns.load(std::memory_order_relaxed);
+  if (owed > 0 && row.owed_card.load(std::memory_order_relaxed) == card &&
+      !ThreadLives(row.owner.load(std::memory_order_relaxed))) {
+    row.owed_ns.store(0, std::memory_order_relaxed);
+    Finish(FlightOf(card), owed, now_ns);
+  }
+}
+
 // The card that this thread's work was on, if it was ever gated.
 Card CardOfThread() {
   const Pages pages = AttachedPages();
@@ -274,6 +296,7 @@ void Turn::Admit() {
         &before == &flight && lane.stream.load(std::memory_order_relaxed) == work_.stream;
     if (same) {
       tail_ns_ = tail;
+      Owe(tail);
     } else if (tail > 0) {
       Push(before,
            ByEstimate(before, lane.stream.load(std::memory_order_relaxed), tail, since_ns_));
@@ -285,6 +308,7 @@ void Turn::Admit() {
   }
   const region::ComputeGrant& grant = GrantOf(card_);
   Standing standing(card_);
+  int looks = 0;
   for (uint64_t now = since_ns_;; now = NowNs()) {
     const uint32_t word = grant.word.load(std::memory_order_acquire);
     const region::GrantMode mode = region::ModeOf(word);
@@ -294,6 +318,7 @@ void Turn::Admit() {
     }
     uint64_t nap = kWaitNsMax;
     if (IsAgentSilent(now)) {
+      Settle(flight, now);
       nap = Pace(card_, cost_ns_, now);
       if (nap == 0) {
         TakePaced();
@@ -305,7 +330,7 @@ void Turn::Admit() {
       if (TryTake(lane, word, now)) {
         break;
       }
-      nap = LookAgainIn(FlightLimit(grant));
+      nap = LookAgainIn(FlightLimit(grant), looks++);
     } else {
       standing.Begin();
       // The end of a run may be put off without anybody being woken.
@@ -336,6 +361,7 @@ void Turn::TakePaced() {
   Flight& flight = FlightOf(card_);
   Hold hold(flight.lock);
   Submit(flight, cost_ns_, NowNs());
+  Owe(tail_ns_ + cost_ns_);
 }
 
 bool Turn::TryTake(Lane& lane, uint32_t word, uint64_t now_ns) {
@@ -354,6 +380,7 @@ bool Turn::TryTake(Lane& lane, uint32_t word, uint64_t now_ns) {
     return false;
   }
   Submit(flight, cost_ns_, now_ns);
+  Owe(tail_ns_ + cost_ns_);
   if (&lane >= no_lanes.lanes && &lane < no_lanes.lanes + kLanesPerThread) {
     return true;
   }
@@ -388,12 +415,29 @@ void Turn::PushTail() {
     GiveEvent(context_, end, false);
     end = nullptr;
   }
-  Hold hold(flight.lock);
-  Burst burst = ByEstimate(flight, work_.stream, tail_ns_, now);
-  burst.context = context_;
-  burst.end = end;
-  Push(flight, burst);
-  tail_ns_ = 0;
+  Burst burst = {};
+  bool kept = false;
+  {
+    Hold hold(flight.lock);
+    burst = ByEstimate(flight, work_.stream, tail_ns_, now);
+    burst.context = context_;
+    burst.end = end;
+    kept = Push(flight, burst);
+    tail_ns_ = 0;
+    Owe(0);
+  }
+  if (!kept) {
+    GiveEvents(burst);
+  }
+}
+
+// What is submitted and not told yet, in case that the thread ends before it is. Requires: the
+// flight's lock.
+void Turn::Owe(uint64_t ns) const {
+  if (thread_lanes != &no_lanes) {
+    thread_lanes->owed_card.store(card_, std::memory_order_relaxed);
+    thread_lanes->owed_ns.store(ns, std::memory_order_relaxed);
+  }
 }
 
 void Turn::BeginSample(Lane& lane) {
@@ -423,11 +467,13 @@ CUresult Turn::Finish(CUresult result) {
     Learn(work_.key, (now - since_ns_) / work_.units);
     Hold hold(flight.lock);
     shim::Finish(flight, cost_ns_, now);
+    Owe(amount);
   } else if (result == kSuccess) {
     amount += cost_ns_;
   } else {
     Hold hold(flight.lock);
     Withdraw(flight, cost_ns_);
+    Owe(amount);
   }
   const bool timed = begin_ != nullptr;
   CUevent end = amount == 0 || context_ == nullptr ? nullptr : TakeEvent(context_, timed);
@@ -439,16 +485,22 @@ CUresult Turn::Finish(CUresult result) {
     GiveEvent(context_, begin_, true);
     begin_ = nullptr;
   }
+  Burst burst = {};
+  bool pushed = false;
   {
     Hold hold(flight.lock);
-    Burst burst = ByEstimate(flight, work_.stream, amount, end == nullptr ? NowNs() : since_ns_);
+    burst = ByEstimate(flight, work_.stream, amount, end == nullptr ? NowNs() : since_ns_);
     burst.context = context_;
     // A launch that failed between its events teaches nothing, but the end stands for the tail.
     burst.begin = begin_;
     burst.end = end;
     burst.key = result == kSuccess ? work_.key : 0;
     burst.units = work_.units;
-    Push(flight, burst);
+    pushed = Push(flight, burst);
+    Owe(0);
+  }
+  if (!pushed) {
+    GiveEvents(burst);
   }
   // It may have fallen asleep while we waited.
   Watch(card_);
@@ -458,7 +510,7 @@ CUresult Turn::Finish(CUresult result) {
 
 void AfterDrain(uintptr_t stream) {
   // Who synchronises after each launch must not ring at each: the watch does soon enough.
-  constexpr uint64_t kRingEveryNs = 200 * kMicro;
+  constexpr uint64_t kRingEveryNs = 500 * kMicro;
   static constinit std::atomic<uint64_t> rung_ns{0};
   constexpr int kAskTries = 10;
   const Card card = CardOfThread();
@@ -492,11 +544,23 @@ void AfterDrain(uintptr_t stream) {
 }
 
 void AfterQuery() {
-  if (const Card card = CardOfThread(); card >= 0) {
-    const int kept = errno;
-    Settle(FlightOf(card), NowNs());
-    errno = kept;
+  const Card card = CardOfThread();
+  if (card < 0) {
+    return;
   }
+  const int kept = errno;
+  // The default streams are always there to be asked; another handle may be gone by now.
+  for (const uintptr_t stream : {kLegacyStream, kPerThreadDefault}) {
+    const Lane& lane = LaneFor(*thread_lanes, stream);
+    if (lane.stream.load(std::memory_order_relaxed) == stream &&
+        lane.grant.load(std::memory_order_relaxed) != kNoGrant &&
+        captures_active.load(std::memory_order_relaxed) == 0 &&
+        Cuda(Call::k_cuStreamQuery, reinterpret_cast<CUstream>(stream)) == kSuccess) {
+      AfterDrain(stream);
+    }
+  }
+  Settle(FlightOf(card), NowNs());
+  errno = kept;
 }
 
 void SettleLanes(Card card, bool closed, uint64_t now_ns) {
@@ -505,8 +569,9 @@ void SettleLanes(Card card, bool closed, uint64_t now_ns) {
   Flight& flight = FlightOf(card);
   const int used = lanes_used.load(std::memory_order_acquire);
   for (int i = 0; i < used; ++i) {
+    Hold hold(flight.lock);
+    SettleDebt(all_lanes[i], card, now_ns);
     for (Lane& lane : all_lanes[i].lanes) {
-      Hold hold(flight.lock);
       if (lane.card.load(std::memory_order_relaxed) != card || lane.reserved_ns == 0) {
         continue;
       }
@@ -557,6 +622,7 @@ void ForgetGate() {
     }
     all_lanes[i].owner.store(0, std::memory_order_relaxed);
     all_lanes[i].waits.store(0, std::memory_order_relaxed);
+    all_lanes[i].owed_ns.store(0, std::memory_order_relaxed);
   }
   lanes_used.store(0, std::memory_order_relaxed);
   lanes_lock.Reset();

@@ -55,6 +55,9 @@ struct ThreadLanes {
   Lane lanes[kLanesPerThread];
   std::atomic<uint32_t> owner;  // The thread's number; 0: free.
   std::atomic<int32_t> waits;   // Card + 1 whose `waiting` counts this thread.
+  // Between a launch's start and its end: what is counted as submitted and nobody else knows of.
+  std::atomic<int32_t> owed_card;
+  std::atomic<uint64_t> owed_ns;
 };
 
 // Card 0's grant when the share has one card; a word that is always open outside a share; nullptr:
@@ -105,6 +108,7 @@ class Turn {
  private:
   void Admit();
   uint64_t GuessNs() const;
+  void Owe(uint64_t ns) const;
   bool TryTake(Lane& lane, uint32_t word, uint64_t now_ns);
   void TakePaced();
   void PushTail();

@@ -128,6 +128,8 @@ SLUICE_IN_HOOK inline CUresult LaunchGraph(Call call, CUgraphExec exec, CUstream
 
 // Copies and fills from this size on are work of their own kind, by the MiB; smaller ones pass.
 inline constexpr uint64_t kCopyBytesMin = uint64_t{1} << 20;
+// More than any card holds: a size that the driver will refuse.
+inline constexpr uint64_t kCopyUnitsMax = uint64_t{1} << 24;
 enum class CopyKind : uint64_t { kIn = 1, kOut, kWithin, kAny, kFill };
 // Of one MiB, before any was timed.
 inline constexpr uint64_t kHostCopyGuessNs = 80'000;
@@ -142,7 +144,7 @@ SLUICE_IN_HOOK inline CUresult Copy(
   const bool card = kind == CopyKind::kWithin || kind == CopyKind::kFill;
   const Work work = {.stream = StreamOf(call, OptionalStream(stream...)),
                      .key = static_cast<uint64_t>(kind),
-                     .units = (count >> 20) * element + 1,
+                     .units = (count >> 20) % kCopyUnitsMax * element + 1,
                      .guess_ns = card ? kCardCopyGuessNs : kHostCopyGuessNs,
                      .returns_done = sizeof...(Stream) == 0 && !card};
   return Gated(work, call, to, from, count, stream...);
