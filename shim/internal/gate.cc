@@ -42,56 +42,6 @@ constexpr uint64_t kCostNsBelieved = 10'000 * kMilli;
 
 constinit const std::atomic<uint32_t> always_open{0};
 
-constexpr int kThreadsMax = 256;
-constinit ThreadLanes all_lanes[kThreadsMax] = {};
-constinit std::atomic<int> lanes_used{0};  // Never lowered: how far to look.
-// Of threads without lanes of their own: never any credit.
-constinit ThreadLanes no_lanes = {};
-constinit Lock lanes_lock;
-
-// A row of lanes for this thread: one of an ended thread, a free one, or none. Whoever had the row
-// before may have ended inside a launch or at the gate.
-ThreadLanes* TakeRow() {
-  const uint32_t me = ThreadNumber();
-  Hold hold(lanes_lock);
-  const int used = lanes_used.load(std::memory_order_relaxed);
-  for (int i = 0; i < used; ++i) {
-    // A row with this thread's number is of one that ended and had it before.
-    if (all_lanes[i].owner.load(std::memory_order_relaxed) == me) {
-      return &all_lanes[i];
-    }
-  }
-  for (int i = 0; used == kThreadsMax && i < used; ++i) {
-    if (!ThreadLives(all_lanes[i].owner.load(std::memory_order_relaxed))) {
-      all_lanes[i].owner.store(me, std::memory_order_relaxed);
-      return &all_lanes[i];
-    }
-  }
-  if (used == kThreadsMax) {
-    return &no_lanes;
-  }
-  all_lanes[used].owner.store(me, std::memory_order_relaxed);
-  lanes_used.store(used + 1, std::memory_order_release);
-  return &all_lanes[used];
-}
-
-ThreadLanes* TakeLanes() {
-  ThreadLanes* const row = TakeRow();
-  if (row == &no_lanes) {
-    return row;
-  }
-  const int32_t waited = row->waits.exchange(0);
-  if (waited > 0) {
-    FlightOf(waited - 1).slot.load(std::memory_order_relaxed)->waiting.fetch_sub(1);
-  }
-  Flight& flight = FlightOf(row->owed_card.load(std::memory_order_relaxed));
-  Hold hold(flight.lock);
-  if (const uint64_t owed = row->owed_ns.exchange(0); owed > 0) {
-    Finish(flight, owed, NowNs());
-  }
-  return row;
-}
-
 const region::ComputeGrant& GrantOf(Card card) {
   return AttachedPages().policy->grants[card];
 }
@@ -144,21 +94,6 @@ uint64_t Pace(Card card, uint64_t cost_ns, uint64_t now_ns) {
     }
   }
   return kMilli;
-}
-
-// What the lane launched since its last event; the rest of its credit is given back. Requires: the
-// lock of the card's flight.
-uint64_t CloseLane(Lane& lane, Flight& flight) {
-  const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
-  const int64_t reserved = lane.reserved_ns;
-  lane.grant.store(kNoGrant, std::memory_order_relaxed);
-  lane.reserved_ns = 0;
-  if (reserved == 0) {
-    return 0;
-  }
-  const int64_t rest = credit < 0 ? 0 : credit < reserved ? credit : reserved;
-  Withdraw(flight, static_cast<uint64_t>(rest));
-  return static_cast<uint64_t>(reserved - rest);
 }
 
 // One for all launches that no event stands for: done when they should be.
@@ -241,23 +176,13 @@ Card CardAtGate(const Work& work) {
   return card;
 }
 
-// A thread that ended inside a launch will not tell what became of it. Requires: the flight's lock.
-void SettleDebt(ThreadLanes& row, Card card, uint64_t now_ns) {
-  const uint64_t owed = row.owed_ns.load(std::memory_order_relaxed);
-  if (owed > 0 && row.owed_card.load(std::memory_order_relaxed) == card &&
-      !ThreadLives(row.owner.load(std::memory_order_relaxed))) {
-    row.owed_ns.store(0, std::memory_order_relaxed);
-    Finish(FlightOf(card), owed, now_ns);
-  }
-}
-
 // The card that this thread's work was on, if it was ever gated.
 Card CardOfThread() {
   const Pages pages = AttachedPages();
   if (pages.policy == nullptr) {
     return kNotShared;
   }
-  const Card card = pages.policy->device_count == 1 || thread_lanes == &no_lanes
+  const Card card = pages.policy->device_count == 1 || !HasLanes()
                         ? 0
                         : thread_lanes->lanes[0].card.load(std::memory_order_relaxed);
   return FlightOf(card).slot.load(std::memory_order_relaxed) == nullptr ? kNotShared : card;
@@ -266,8 +191,6 @@ Card CardOfThread() {
 }  // namespace
 
 constinit std::atomic<const std::atomic<uint32_t>*> only_grant{nullptr};
-constinit thread_local ThreadLanes* thread_lanes = &no_lanes;
-
 Turn::Turn(const Work& work) : work_(work) {
   const int kept = errno;
   card_ = CardAtGate(work);
@@ -278,9 +201,7 @@ Turn::Turn(const Work& work) : work_(work) {
 }
 
 void Turn::Admit() {
-  if (thread_lanes == &no_lanes) {
-    thread_lanes = TakeLanes();
-  }
+  TakeLanes();
   const uint64_t known = KnownCost(work_.key);
   const uint64_t cost = (known == 0 ? GuessNs() : known) * work_.units;
   cost_ns_ = cost < kCostNsBelieved ? cost : kCostNsBelieved;
@@ -381,7 +302,7 @@ bool Turn::TryTake(Lane& lane, uint32_t word, uint64_t now_ns) {
   }
   Submit(flight, cost_ns_, now_ns);
   Owe(tail_ns_ + cost_ns_);
-  if (&lane >= no_lanes.lanes && &lane < no_lanes.lanes + kLanesPerThread) {
+  if (!HasLanes()) {
     return true;
   }
   const uint64_t spare = limit > left + cost_ns_ ? (limit - left - cost_ns_) / 2 : 0;
@@ -434,7 +355,7 @@ void Turn::PushTail() {
 // What is submitted and not told yet, in case that the thread ends before it is. Requires: the
 // flight's lock.
 void Turn::Owe(uint64_t ns) const {
-  if (thread_lanes != &no_lanes) {
+  if (HasLanes()) {
     thread_lanes->owed_card.store(card_, std::memory_order_relaxed);
     thread_lanes->owed_ns.store(ns, std::memory_order_relaxed);
   }
@@ -521,7 +442,7 @@ void AfterDrain(uintptr_t stream) {
   const uint64_t now = NowNs();
   Flight& flight = FlightOf(card);
   for (Lane& lane : thread_lanes->lanes) {
-    if (thread_lanes == &no_lanes || lane.card.load(std::memory_order_relaxed) != card ||
+    if (!HasLanes() || lane.card.load(std::memory_order_relaxed) != card ||
         (stream != 0 && lane.stream.load(std::memory_order_relaxed) != stream)) {
       continue;
     }
@@ -563,71 +484,9 @@ void AfterQuery() {
   errno = kept;
 }
 
-void SettleLanes(Card card, bool closed, uint64_t now_ns) {
-  // A thread that has launched nothing for so long is taken as idle.
-  constexpr uint64_t kIdleNs = 500 * kMicro;
-  Flight& flight = FlightOf(card);
-  const int used = lanes_used.load(std::memory_order_acquire);
-  for (int i = 0; i < used; ++i) {
-    Hold hold(flight.lock);
-    SettleDebt(all_lanes[i], card, now_ns);
-    for (Lane& lane : all_lanes[i].lanes) {
-      if (lane.card.load(std::memory_order_relaxed) != card || lane.reserved_ns == 0) {
-        continue;
-      }
-      const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
-      if (credit != lane.seen_credit_ns) {
-        lane.seen_credit_ns = credit;
-        lane.seen_ns = now_ns;
-      }
-      const int64_t spent = lane.reserved_ns - credit;
-      const auto tail = static_cast<uint64_t>(spent < 0 ? 0 : spent);
-      const uint64_t from = lane.seen_ns > flight.done_ns ? lane.seen_ns : flight.done_ns;
-      const uint64_t idle = now_ns > from ? now_ns - from : 0;
-      const bool busy = HasBursts(flight, lane.stream.load(std::memory_order_relaxed));
-      if ((tail > 0 && busy) || idle < tail || (!closed && idle < kIdleNs)) {
-        continue;
-      }
-      shim::Finish(flight, CloseLane(lane, flight), now_ns);
-    }
-  }
-}
-
-int CountWaiting(Card card) {
-  region::SlotDevice* const slot = FlightOf(card).slot.load(std::memory_order_relaxed);
-  int stand = 0;
-  const int used = lanes_used.load(std::memory_order_acquire);
-  for (int i = 0; i < used; ++i) {
-    std::atomic<int32_t>& waits = all_lanes[i].waits;
-    int32_t mark = card + 1;
-    if (waits.load(std::memory_order_relaxed) != mark) {
-      continue;
-    }
-    if (ThreadLives(all_lanes[i].owner.load(std::memory_order_relaxed))) {
-      ++stand;
-    } else if (waits.compare_exchange_strong(mark, 0)) {
-      slot->waiting.fetch_sub(1);
-    }
-  }
-  return stand;
-}
-
 void ForgetGate() {
-  const int used = lanes_used.load(std::memory_order_relaxed);
-  for (int i = 0; i < used; ++i) {
-    for (Lane& lane : all_lanes[i].lanes) {
-      lane.grant.store(kNoGrant, std::memory_order_relaxed);
-      lane.reserved_ns = 0;
-      lane.card.store(0, std::memory_order_relaxed);
-    }
-    all_lanes[i].owner.store(0, std::memory_order_relaxed);
-    all_lanes[i].waits.store(0, std::memory_order_relaxed);
-    all_lanes[i].owed_ns.store(0, std::memory_order_relaxed);
-  }
-  lanes_used.store(0, std::memory_order_relaxed);
-  lanes_lock.Reset();
+  ForgetLanes();
   ForgetThreadNumber();
-  thread_lanes = &no_lanes;
   only_grant.store(nullptr, std::memory_order_relaxed);
   ForgetFlights();
   ForgetWatch();

@@ -6,6 +6,7 @@
 
 #include "shim/internal/abi.h"
 #include "shim/internal/driver.h"
+#include "shim/internal/lanes.h"
 #include "shim/internal/meter.h"
 #include "shim/internal/process.h"
 #include "shim/region.h"
@@ -35,41 +36,9 @@ struct Work {
   bool returns_done = false;             // The driver's call comes back when the work is done.
 };
 
-// What one thread may launch into one stream without asking.
-inline constexpr uint32_t kNoGrant = UINT32_MAX;
-struct alignas(64) Lane {
-  std::atomic<uint32_t> grant;  // The grant's word that the credit belongs to.
-  std::atomic<int32_t> card;
-  std::atomic<uintptr_t> stream;
-  std::atomic<int64_t> credit_ns;  // Changed by the owner alone.
-  // Under the flight's lock: the credit as it was taken, counted as submitted.
-  int64_t reserved_ns;
-  // What the watch saw last, and since when.
-  int64_t seen_credit_ns;
-  uint64_t seen_ns;
-  uint64_t sampled_ns;  // The owner's: when it last timed a launch.
-};
-
-inline constexpr int kLanesPerThread = 4;
-struct ThreadLanes {
-  Lane lanes[kLanesPerThread];
-  std::atomic<uint32_t> owner;  // The thread's number; 0: free.
-  std::atomic<int32_t> waits;   // Card + 1 whose `waiting` counts this thread.
-  // Between a launch's start and its end: what is counted as submitted and nobody else knows of.
-  std::atomic<int32_t> owed_card;
-  std::atomic<uint64_t> owed_ns;
-};
-
 // Card 0's grant when the share has one card; a word that is always open outside a share; nullptr:
 // not known yet, or several cards.
 extern constinit std::atomic<const std::atomic<uint32_t>*> only_grant;
-extern constinit std::atomic<int> captures_active;
-// At start a row of lanes without credit.
-extern constinit thread_local ThreadLanes* thread_lanes;
-
-inline Lane& LaneFor(ThreadLanes& own, uintptr_t stream) {
-  return own.lanes[(stream ^ stream >> 6 ^ stream >> 12) % kLanesPerThread];
-}
 
 [[gnu::always_inline]] inline bool Spend(Lane& lane, uint32_t word, const Work& work) {
   if (lane.grant.load(std::memory_order_relaxed) != word ||
@@ -158,12 +127,6 @@ inline bool IsGated() {
   return grant == nullptr ||
          region::ModeOf(grant->load(std::memory_order_relaxed)) != region::GrantMode::kOpen;
 }
-
-// Takes what idle or ended threads left of their credit back, and counts their last launches as
-// done after as long as they should take. `closed`: no credit can be spent now.
-void SettleLanes(Card card, bool closed, uint64_t now_ns);
-// Corrects `waiting` by threads that ended while they stood at the gate. Returns how many stand.
-int CountWaiting(Card card);
 
 // In a forked child.
 void ForgetGate();
