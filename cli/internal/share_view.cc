@@ -10,6 +10,10 @@
 namespace sluice::cli {
 namespace {
 
+int64_t Percent(ComputeMillis millis) {
+  return (millis.value() + 5) / 10;
+}
+
 Json JsonOf(const agent::InsideView& view) {
   Json json{{"claim_id", view.claim}, {"label", view.label}};
   json["devices"] = Json::array();
@@ -20,7 +24,11 @@ Json JsonOf(const agent::InsideView& view) {
                                {"used_bytes", device.used.value()},
                                {"overhead_bytes", device.overhead.value()},
                                {"peak_bytes", device.peak.value()},
-                               {"refused", device.refused}});
+                               {"refused", device.refused},
+                               {"guarantee_percent", Percent(device.guarantee)},
+                               {"cap_percent", Percent(device.cap)},
+                               {"compute_percent", Percent(device.compute_used)},
+                               {"waiting_percent", Percent(device.compute_waiting)}});
   }
   json["processes"] = Json::array();
   for (const agent::InsideProcess& process : view.processes) {
@@ -51,6 +59,17 @@ std::string WordsOf(const agent::InsideView& view) {
                         ToText(device.used),
                         ToText(device.limit),
                         ToText(device.peak));
+    const std::string promise =
+        device.guarantee.value() > 0
+            ? fmt::format("{} % of its time guaranteed", Percent(device.guarantee))
+            : "what others leave of its time";
+    const std::string cap =
+        device.cap.value() > 0 ? fmt::format(", at most {} %", Percent(device.cap)) : "";
+    text += fmt::format("{}{}; in the last second {} % used, {} % waited for\n",
+                        promise,
+                        cap,
+                        Percent(device.compute_used),
+                        Percent(device.compute_waiting));
     if (device.refused > 0) {
       text += fmt::format("{} allocations were refused because they would have passed the limit\n",
                           device.refused);

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// Agent, gate and simulated cards together: who has how much of a card's time, in real time. What
+// is waited for is what the agent charges; the simulated card says the same by its own samples.
+#include <chrono>
+#include <cmath>
+#include <fcntl.h>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <sys/mman.h>
+#include <thread>
+#include <unistd.h>
+
+#include "agent/local_agent.h"
+#include "device/nvidia/backend.h"
+#include "shim/share_box.h"
+
+namespace sluice::agent {
+namespace {
+
+using namespace std::chrono_literals;
+using shim::ShareBox;
+
+const std::string kBuild = SLUICE_BUILD_DIR;
+const std::string kProbe = kBuild + "/tests/shim_gate_probe";
+
+bool Eventually(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return false;
+    }
+    std::this_thread::sleep_for(50ms);
+  }
+  return true;
+}
+
+ShareBox::Options BoxOptions(const std::string& fleet) {
+  ShareBox::Options options;
+  options.fleet = fleet;
+  options.own_pids = true;
+  return options;
+}
+
+class ShareComputeTest : public ::testing::Test {
+ protected:
+  struct Share {
+    ClaimId claim;
+    ShareBox::Started program;
+  };
+
+  ShareComputeTest() : box_(BoxOptions("1x24GiB")) {
+    device::nvidia::Options options;
+    options.library = kBuild + "/lib/simgpu/libnvidia-ml.so.1";
+    options.simulated_state = box_.state_folder();
+    auto backend = device::nvidia::Open(options);
+    EXPECT_TRUE(backend) << backend.error().message;
+    backend_ = std::move(*backend);
+    Restart();
+  }
+
+  void Restart() {
+    agent_.reset();
+    LocalAgentOptions options;
+    options.folder = box_.folder() + "/shares";
+    options.interposer = kBuild + "/lib/libsluice-cuda.so";
+    auto agent = StartLocalAgent(*backend_, options);
+    ASSERT_TRUE(agent) << agent.error().message;
+    agent_ = std::move(*agent);
+  }
+
+  std::vector<Allocation> Cards(int64_t guarantee, int64_t cap) const {
+    return {{GpuId(box_.Uuid(0)), 2_GiB, ComputeMillis(guarantee), ComputeMillis(cap)}};
+  }
+
+  // A share with one program that is ready to work.
+  Share Add(const std::string& claim, int64_t guarantee, int64_t cap = 0) {
+    ShareSpec spec;
+    spec.claim = ClaimId(claim);
+    spec.label = claim;
+    spec.allocations = Cards(guarantee, cap);
+    spec.tenant_uid = geteuid();
+    const auto prepared = agent_->Prepare(spec);
+    EXPECT_TRUE(prepared) << prepared.error().message;
+    box_.UseRegion(box_.folder() + "/shares/" + claim);
+    Share share{spec.claim, box_.Start({kProbe})};
+    EXPECT_EQ(ShareBox::ReadLine(share.program.from), "ready");
+    return share;
+  }
+
+  // Works from now on, until it is killed with the box.
+  static void Work(const Share& share, const std::string& form, int micros, int sync) {
+    const std::string line =
+        "keep " + form + " " + std::to_string(micros) + " 600000 " + std::to_string(sync) + "\n";
+    EXPECT_EQ(write(share.program.to, line.data(), line.size()), static_cast<ssize_t>(line.size()));
+  }
+
+  // What the share's programs say themselves.
+  uint64_t FinishedNs(const Share& share) const {
+    const std::string path = box_.folder() + "/shares/" + share.claim.text() + "/ledger";
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    void* const at = mmap(nullptr, sizeof(region::LedgerPage), PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+    EXPECT_NE(at, MAP_FAILED);
+    const auto& page = *static_cast<const region::LedgerPage*>(at);
+    uint64_t sum = 0;
+    for (int i = region::NextTaken(page, 0); i >= 0; i = region::NextTaken(page, i + 1)) {
+      sum += page.slots[i].devices[0].finished_ns.load();
+    }
+    munmap(at, sizeof(region::LedgerPage));
+    return sum;
+  }
+
+  DeviceUsage Of(const Share& share) { return agent_->Usage(share.claim)->devices.at(0); }
+  bool Has(const Share& share, int64_t percent) {
+    return std::abs(Of(share).compute_used.value() - percent * 10) <= 50;
+  }
+
+  ShareBox box_;
+  std::unique_ptr<device::Backend> backend_;
+  std::unique_ptr<Agent> agent_;
+};
+
+TEST_F(ShareComputeTest, DividesACardByGuaranteeAndLendsWhatIsLeft) {
+  Share small = Add("clm_small", 300);
+  Share large = Add("clm_large", 700);
+  Work(small, "kernel", 1000, 0);
+  Work(large, "kernel", 2000, 0);
+  EXPECT_TRUE(Eventually([&] { return Has(small, 30) && Has(large, 70); }));
+  EXPECT_GT(Of(small).compute_waiting.value(), 0);
+  // The driver sees the same.
+  EXPECT_TRUE(Eventually([&] {
+    return Of(small).utilization_percent > 15 &&
+           Of(large).utilization_percent > Of(small).utilization_percent;
+  }));
+  box_.Kill(large.program);
+  EXPECT_TRUE(Eventually([&] { return Of(small).compute_used.value() > 800; }));
+}
+
+TEST_F(ShareComputeTest, TakesNewTermsWhileProgramsRun) {
+  Share a = Add("clm_a", 500);
+  Share b = Add("clm_b", 500);
+  Work(a, "kernel", 500, 1);
+  Work(b, "graph", 300, 0);
+  EXPECT_TRUE(Eventually([&] { return Has(a, 50) && Has(b, 50); }));
+  ASSERT_TRUE(agent_->Resize(a.claim, Cards(200, 0)));
+  ASSERT_TRUE(agent_->Resize(b.claim, Cards(800, 0)));
+  EXPECT_TRUE(Eventually([&] { return Has(a, 20) && Has(b, 80); }));
+  ASSERT_TRUE(agent_->Resize(b.claim, Cards(800, 400)));
+  EXPECT_TRUE(Eventually([&] { return Has(b, 40) && Of(a).compute_used.value() > 450; }));
+}
+
+TEST_F(ShareComputeTest, KeepsACapOfAShareThatIsAlone) {
+  Share capped = Add("clm_capped", 300, 400);
+  Work(capped, "kernel", 500, 0);
+  EXPECT_TRUE(Eventually([&] { return Has(capped, 40); }));
+}
+
+TEST_F(ShareComputeTest, GoesOnWithoutAnAgentAndWithTheNextOne) {
+  Share small = Add("clm_small", 300);
+  Share large = Add("clm_large", 700);
+  Work(small, "kernel", 1000, 0);
+  Work(large, "kernel", 1000, 0);
+  EXPECT_TRUE(Eventually([&] { return Has(small, 30); }));
+  agent_.reset();
+  // No grant is as long as this: each paces itself.
+  constexpr uint64_t kLongerNs = 200'000'000;
+  const uint64_t small_before = FinishedNs(small);
+  const uint64_t large_before = FinishedNs(large);
+  EXPECT_TRUE(Eventually([&] {
+    return FinishedNs(small) > small_before + kLongerNs &&
+           FinishedNs(large) > large_before + kLongerNs;
+  }));
+  Restart();
+  EXPECT_TRUE(Eventually([&] { return Has(small, 30) && Has(large, 70); }));
+}
+
+}  // namespace
+}  // namespace sluice::agent
