@@ -89,6 +89,7 @@ await scenario('share', { simulate: '1x24GiB' }, async ({ server, newPerson, ste
   });
 
   await step('a share is changed while the desktop runs', async () => {
+    await second.goto('/');
     await second.getByRole('button', { name: t('desktop.more', { name: 'First' }) }).click();
     await second.getByRole('menuitem', { name: t('resize.act') }).click();
     const dialog = second.getByRole('dialog');
