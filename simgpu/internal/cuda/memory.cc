@@ -147,6 +147,8 @@ bool OnCard(CUdeviceptr address, size_t bytes) {
   while (bytes > 0) {  // Mappings of cuMemMap side by side count as one range.
     Block* block = FindBlock(address);
     if (block == nullptr) return false;
+    // Mapped, and nobody was given access yet.
+    if (block->kind == BlockKind::kMapped && block->flags == 0) return false;
     size_t here = block->base + block->bytes - address;
     if (here >= bytes) return true;
     if (block->kind != BlockKind::kMapped) return false;

@@ -284,14 +284,11 @@ cuMemSetAccess(CUdeviceptr address, size_t bytes, const CUmemAccessDesc* wishes,
   std::lock_guard lock(CurrentProcess()->mutex);
   std::vector<CUdeviceptr> parts;
   if (!Covers(address, bytes, parts)) return CUDA_ERROR_INVALID_VALUE;
-  // One address space serves all cards, so the widest wish decides.
+  // One address space serves all cards, so the widest wish decides. Writes to what may only be read
+  // are not caught: that would be the end of the program and not an answer.
   int access = 0;
   for (size_t i = 0; i < count; ++i) access |= wishes[i].flags;
-  constexpr int kRead = 1;
-  constexpr int kReadWrite = 3;
-  int protection = access == kReadWrite ? PROT_READ | PROT_WRITE
-                   : access == kRead    ? PROT_READ
-                                        : PROT_NONE;
+  int protection = access != 0 ? PROT_READ | PROT_WRITE : PROT_NONE;
   if (::mprotect(reinterpret_cast<void*>(address), bytes, protection) != 0) {
     return CUDA_ERROR_OPERATING_SYSTEM;
   }
