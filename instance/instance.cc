@@ -160,6 +160,9 @@ Result<void> Machine::OpenControl() {
   auto runtime = runtime::OpenSandbox(std::move(options));
   if (!runtime) return Fail(runtime.error());
   runtime_ = std::move(*runtime);
+  for (const std::string& missing : runtime::MissingPrograms()) {
+    greeting_.notes.push_back("No desktop can start: " + missing);
+  }
   control_ = control::Control::Create({*store_, *agent_, *runtime_, *audit_, clock_},
                                       {.node = NodeId(HostName())});
   return {};
@@ -183,9 +186,13 @@ Result<net::Listen> Machine::TcpListen() {
   if (options_.address != "0.0.0.0" && options_.address != "::" && !IsLoopback(options_.address)) {
     names.push_back(options_.address);
   }
-  auto fingerprint = net::EnsureCertificate(*listen.tls, names);
-  if (!fingerprint) return Fail(fingerprint.error());
-  greeting_.fingerprint = std::move(*fingerprint);
+  auto own = net::EnsureCertificate(*listen.tls, names);
+  if (!own) return Fail(own.error());
+  greeting_.fingerprint = std::move(own->fingerprint);
+  if (own->renewed) {
+    greeting_.notes.push_back(
+        "The certificate was about to end and was made again; browsers ask about it once more.");
+  }
   return listen;
 }
 

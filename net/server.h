@@ -83,9 +83,16 @@ class Server {
   virtual void Every(std::chrono::milliseconds every, std::function<void()> tick) = 0;
 };
 
-// Makes a self-signed ECDSA P-256 certificate for `names`, valid for 825 days; files are made 0600.
-// Returns its SHA-256 fingerprint as "AA:BB:…". Existing files are kept and their fingerprint
-// returned. Fails with kUnavailable when the folder cannot be written.
-Result<std::string> EnsureCertificate(const TlsFiles& files, const std::vector<std::string>& names);
+struct OwnCertificate {
+  std::string fingerprint;  // SHA-256, "AA:BB:…".
+  bool renewed = false;     // It took the place of one that was about to end.
+};
+
+// Makes a self-signed ECDSA P-256 certificate for `names`; files are made 0600. Existing files are
+// kept, but a certificate with less than 30 days left is made again for the same key. Fails with
+// kUnavailable when the folder cannot be written or the files cannot be read.
+Result<OwnCertificate> EnsureCertificate(const TlsFiles& files,
+                                         const std::vector<std::string>& names,
+                                         int days_valid = 825);
 
 }  // namespace sluice::net

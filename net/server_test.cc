@@ -168,10 +168,12 @@ TEST(Server, RefusesOtherAddressesWithoutTls) {
 TEST(Server, SpeaksTlsWithItsOwnCertificate) {
   const TempFolder folder;
   const TlsFiles files{folder / "cert.pem", folder / "key.pem"};
-  const auto fingerprint = EnsureCertificate(files, {"localhost", "127.0.0.1"});
-  ASSERT_TRUE(fingerprint) << fingerprint.error().message;
-  EXPECT_EQ(fingerprint->size(), 95u);
-  EXPECT_EQ(*EnsureCertificate(files, {}), *fingerprint) << "existing files are kept";
+  const auto made = EnsureCertificate(files, {"localhost", "127.0.0.1"});
+  ASSERT_TRUE(made) << made.error().message;
+  const std::string fingerprint = made->fingerprint;
+  EXPECT_EQ(fingerprint.size(), 95u);
+  EXPECT_FALSE(made->renewed);
+  EXPECT_EQ(EnsureCertificate(files, {})->fingerprint, fingerprint) << "existing files are kept";
   Listen listen = Loopback();
   listen.tls = files;
   bool secure = false;
@@ -185,7 +187,7 @@ TEST(Server, SpeaksTlsWithItsOwnCertificate) {
       {},
       listen);
   const std::string url = UrlOf(*server, "https");
-  const auto pinned = Fetch({url, "", *fingerprint}, Get("/"));
+  const auto pinned = Fetch({url, "", fingerprint}, Get("/"));
   ASSERT_TRUE(pinned) << pinned.error().message;
   EXPECT_EQ(pinned->body.size(), size_t{3} << 20);
   EXPECT_TRUE(secure);
@@ -193,19 +195,35 @@ TEST(Server, SpeaksTlsWithItsOwnCertificate) {
   const auto unknown = Fetch({url}, Get("/"));
   ASSERT_FALSE(unknown);
   EXPECT_NE(unknown.error().message.find("not trusted"), std::string::npos);
-  std::string wrong = *fingerprint;
+  std::string wrong = fingerprint;
   wrong[0] = wrong[0] == 'A' ? 'B' : 'A';
   EXPECT_FALSE(Fetch({url, "", wrong}, Get("/")));
+}
+
+TEST(Server, RenewsItsOwnCertificateBeforeItEnds) {
+  const TempFolder folder;
+  const TlsFiles files{folder / "cert.pem", folder / "key.pem"};
+  const auto ending = EnsureCertificate(files, {"127.0.0.1"}, /*days_valid=*/29);
+  ASSERT_TRUE(ending);
+  const auto renewed = EnsureCertificate(files, {"127.0.0.1"});
+  ASSERT_TRUE(renewed) << renewed.error().message;
+  EXPECT_TRUE(renewed->renewed);
+  EXPECT_NE(renewed->fingerprint, ending->fingerprint);
+  EXPECT_FALSE(EnsureCertificate(files, {})->renewed);
+  Listen listen = Loopback();
+  listen.tls = files;
+  const auto server = StartServer(Echo, {}, listen);
+  EXPECT_TRUE(Fetch({UrlOf(*server, "https"), "", renewed->fingerprint}, Get("/")));
 }
 
 TEST(Server, EndsATlsConnectionAfterItsLastAnswer) {
   const TempFolder folder;
   Listen listen = Loopback();
   listen.tls = TlsFiles{folder / "cert.pem", folder / "key.pem"};
-  const auto fingerprint = EnsureCertificate(*listen.tls, {"127.0.0.1"});
-  ASSERT_TRUE(fingerprint);
+  const auto made = EnsureCertificate(*listen.tls, {"127.0.0.1"});
+  ASSERT_TRUE(made);
   const auto server = StartServer(Echo, {}, listen);
-  auto client = Client::Create({UrlOf(*server, "https"), "", *fingerprint});
+  auto client = Client::Create({UrlOf(*server, "https"), "", made->fingerprint});
   // Each of these closes its connection, so that the client has to come anew.
   for (const char* target : {"//", "/a", "/%", "/b"}) {
     Request request = Get(target);

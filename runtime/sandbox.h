@@ -39,6 +39,10 @@ struct SandboxOptions {
 // not there.
 Result<std::unique_ptr<Runtime>> OpenSandbox(SandboxOptions options);
 
+// Of each program that a desktop needs and this machine lacks: what it is and the command that
+// installs it.
+std::vector<std::string> MissingPrograms();
+
 // The program `sluice-supervise FOLDER`: keeps one desktop, whose folder it is given, until it
 // ends. Returns to its caller when the desktop has been started (0) or has failed to (1, the
 // reason on stderr); the keeper itself goes on in the background, in its own session.

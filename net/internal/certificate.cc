@@ -20,7 +20,8 @@
 namespace sluice::net {
 namespace {
 
-constexpr long kDaysValid = 825;
+// Renewed at the first start with less left: a start every few weeks is enough.
+constexpr int kDaysLeftMin = 30;
 constexpr long kSecondsPerDay = 86'400;
 
 struct Free {
@@ -60,7 +61,7 @@ std::string AlternativeNames(const std::vector<std::string>& names) {
   return out.empty() ? "DNS:localhost" : out;
 }
 
-Certificate MakeCertificate(EVP_PKEY* key, const std::vector<std::string>& names) {
+Certificate MakeCertificate(EVP_PKEY* key, const std::vector<std::string>& names, int days_valid) {
   Certificate certificate(X509_new());
   std::array<unsigned char, 16> serial{};
   if (!certificate || RAND_bytes(serial.data(), static_cast<int>(serial.size())) != 1) return {};
@@ -71,7 +72,7 @@ Certificate MakeCertificate(EVP_PKEY* key, const std::vector<std::string>& names
   X509_set_version(certificate.get(), X509_VERSION_3);
   // A day back, for clients whose clock is behind.
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -kSecondsPerDay);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kDaysValid * kSecondsPerDay);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), days_valid * kSecondsPerDay);
   X509_set_pubkey(certificate.get(), key);
   X509_NAME* subject = X509_get_subject_name(certificate.get());
   static constexpr unsigned char kName[] = "Sluice";
@@ -121,36 +122,63 @@ std::string Fingerprint(const X509* certificate) {
   return out;
 }
 
-Result<std::string> ReadFingerprint(const std::string& path) {
+Result<Certificate> ReadCertificate(const std::string& path) {
   const Bio file(BIO_new_file(path.c_str(), "r"));
-  const Certificate certificate(file ? PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr)
-                                     : nullptr);
+  Certificate certificate(file ? PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr)
+                               : nullptr);
   if (!certificate) {
     return Fail(Code::kUnavailable, fmt::format("{} holds no certificate", path));
   }
-  return Fingerprint(certificate.get());
+  return Result<Certificate>(std::move(certificate));
+}
+
+Result<Key> ReadKey(const std::string& path) {
+  const Bio file(BIO_new_file(path.c_str(), "r"));
+  Key key(file ? PEM_read_bio_PrivateKey(file.get(), nullptr, nullptr, nullptr) : nullptr);
+  if (!key) return Fail(Code::kUnavailable, fmt::format("{} holds no key", path));
+  return Result<Key>(std::move(key));
+}
+
+bool EndsSoon(const X509* certificate) {
+  int days = 0;
+  int seconds = 0;
+  return ASN1_TIME_diff(&days, &seconds, nullptr, X509_get0_notAfter(certificate)) != 1 ||
+         days < kDaysLeftMin;
+}
+
+Result<Key> MakeKey(const std::string& path) {
+  Key key(EVP_EC_gen("P-256"));
+  if (!key) return Fail(Code::kInternal, "OpenSSL could not make a key");
+  const Bio text(BIO_new(BIO_s_mem()));
+  PEM_write_bio_PrivateKey(text.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  if (auto written = WriteSecretFile(path, TextOf(text.get())); !written) {
+    return Fail(written.error());
+  }
+  return Result<Key>(std::move(key));
 }
 
 }  // namespace
 
-Result<std::string> EnsureCertificate(const TlsFiles& files,
-                                      const std::vector<std::string>& names) {
-  if (access(files.certificate_pem.c_str(), F_OK) == 0 &&
-      access(files.key_pem.c_str(), F_OK) == 0) {
-    return ReadFingerprint(files.certificate_pem);
+Result<OwnCertificate> EnsureCertificate(const TlsFiles& files,
+                                         const std::vector<std::string>& names,
+                                         int days_valid) {
+  const bool there =
+      access(files.certificate_pem.c_str(), F_OK) == 0 && access(files.key_pem.c_str(), F_OK) == 0;
+  if (there) {
+    const auto present = ReadCertificate(files.certificate_pem);
+    if (!present) return Fail(present.error());
+    if (!EndsSoon(present->get())) return OwnCertificate{Fingerprint(present->get()), false};
   }
-  const Key key(EVP_EC_gen("P-256"));
-  const Certificate certificate = key ? MakeCertificate(key.get(), names) : nullptr;
+  // A new certificate for the key that is there: one file is replaced, so that the two always fit.
+  const auto key = there ? ReadKey(files.key_pem) : MakeKey(files.key_pem);
+  if (!key) return Fail(key.error());
+  const Certificate certificate = MakeCertificate(key->get(), names, days_valid);
   if (!certificate) return Fail(Code::kInternal, "OpenSSL could not make a certificate");
-  const Bio key_text(BIO_new(BIO_s_mem()));
-  const Bio certificate_text(BIO_new(BIO_s_mem()));
-  PEM_write_bio_PrivateKey(key_text.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr);
-  PEM_write_bio_X509(certificate_text.get(), certificate.get());
-  auto written = WriteSecretFile(files.key_pem, TextOf(key_text.get()));
+  const Bio text(BIO_new(BIO_s_mem()));
+  PEM_write_bio_X509(text.get(), certificate.get());
+  auto written = WriteSecretFile(files.certificate_pem, TextOf(text.get()));
   if (!written) return Fail(written.error());
-  written = WriteSecretFile(files.certificate_pem, TextOf(certificate_text.get()));
-  if (!written) return Fail(written.error());
-  return Fingerprint(certificate.get());
+  return OwnCertificate{Fingerprint(certificate.get()), there};
 }
 
 }  // namespace sluice::net

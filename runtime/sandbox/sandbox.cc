@@ -269,6 +269,14 @@ std::string BesideThisProgram() {
 
 }  // namespace
 
+std::vector<std::string> MissingPrograms() {
+  std::vector<std::string> missing;
+  for (const char* program : kPrograms) {
+    if (auto found = FindProgram(program); !found) missing.push_back(found.error().message);
+  }
+  return missing;
+}
+
 Result<std::unique_ptr<Runtime>> OpenSandbox(SandboxOptions options) {
   std::error_code error;
   for (std::string* path : {&options.state_folder, &options.volatile_folder, &options.supervisor}) {

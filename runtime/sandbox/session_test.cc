@@ -401,6 +401,23 @@ TEST_F(Desktop, CannotFillTheHostByTheDisplaysFolderOrItsLog) {
   ASSERT_TRUE(runtime_->Stop(spec_.desktop, Duration(100)));
 }
 
+TEST_F(Desktop, GetsAnotherWindowManagerForOneThatDied) {
+  Start();
+  const auto supervisor = static_cast<pid_t>(runtime_->GetStatus(spec_.desktop)->supervisor_pid);
+  const auto manager = [&] {
+    for (const Process& each : Descendants(supervisor)) {
+      if (each.name == "openbox") return each.pid;
+    }
+    return pid_t{0};
+  };
+  ASSERT_TRUE(Eventually([&] { return manager() != 0; }));
+  const pid_t first = manager();
+  ::kill(first, SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return manager() != 0 && manager() != first; }));
+  EXPECT_TRUE(
+      Eventually([&] { return runtime_->GetStatus(spec_.desktop)->phase == Phase::kRunning; }));
+}
+
 TEST_F(Desktop, KeepsFilesOfTheHomeOverStopAndStart) {
   Answer("echo kept >~/file");
   ASSERT_TRUE(runtime_->Stop(spec_.desktop, Duration(2000)));

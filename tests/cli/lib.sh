@@ -40,6 +40,7 @@ mkfifo "$work/never"
 
 # start_up [OPTIONS…]: `sluice up` in the background; $url is its address.
 start_up() {
+  : >"$work/up.log" # The one of an earlier start would answer for this one.
   "$sluice" up --state "$state" --port 0 "$@" >"$work/up.log" 2>&1 &
   up_pid=$!
   within 30 grep -q 'Ctrl-C' "$work/up.log" || { cat "$work/up.log"; finish; }

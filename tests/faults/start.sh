@@ -50,12 +50,14 @@ expect 1 "" "$sluice" up --state "$work/x" --port 0 --simulate lots
 expect 2 "" "$sluice" up --state "$work/x" --port 99999
 
 say "a program that is missing is named with the command that installs it"
+: >"$work/up.log"
 own_mounts=(unshare -m)
 [ "$(id -u)" = 0 ] || own_mounts=(unshare --map-current-user --keep-caps -m)
 "${own_mounts[@]}" sh -c "mount --bind /dev/null /usr/bin/Xtigervnc && exec $sluice up --state $state --port 0" \
   >"$work/up.log" 2>&1 &
 up_pid=$!
 within 30 grep -q 'Ctrl-C' "$work/up.log"
+grep -q 'note  *No desktop can start: .*apt-get install tigervnc' "$work/up.log" || bad "no note: $(cat "$work/up.log")"
 expect 1 "apt-get install tigervnc-standalone-server" s desktop create one --memory 1GiB --wait
 [ "$(free_bytes)" = $((24 << 30)) ] || bad "a desktop that could not start holds memory"
 stop_up

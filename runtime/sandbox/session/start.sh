@@ -35,7 +35,12 @@ vncconfig -nowin 3<&- &
 # A program reads its colours and fonts once, when it starts; and a window that is there before its
 # manager gets no keyboard.
 wait "$looks"
-openbox --config-file $session/openbox.xml --startup "sh $session/programs.sh" 3<&- &
+# Without its manager no window can be moved or gets the keyboard, so one that ends is followed by
+# another; the programs are started by the first alone.
+{
+  openbox --config-file $session/openbox.xml --startup "sh $session/programs.sh"
+  while sleep 1; do openbox --config-file $session/openbox.xml; done
+} 3<&- &
 
 # Everything is asked to end but this shell and the display, so that programs can still save; the
 # display follows when they are gone. The supervisor kills what takes too long.
