@@ -98,5 +98,22 @@ TEST(EveryRoute, GivesOutNoMoreThanTheShare) {
   }
 }
 
+// In front of a driver that knows the newest calls: what still holds a handle's memory after its
+// release keeps it charged, until it lets go.
+TEST(AHandleThatIsHeld, StaysChargedAfterItsRelease) {
+  ShareBox box({.driver_folder = kBuild + "/tests/tiny_driver"});
+  const auto lines = Lines(box.Run({kBuild + "/tests/shim_holds_probe", "holds"}).output);
+  EXPECT_EQ(lines.size(), 6U);
+  for (const std::string& line : lines) {
+    EXPECT_TRUE(line.ends_with(" 512 2 0")) << line;
+  }
+  EXPECT_EQ(region::Total(box.ledger(), 0), 0U);
+}
+
+TEST(WhatAnotherProcessAllocated, IsNotChargedTwice) {
+  ShareBox box({.driver_folder = kBuild + "/tests/tiny_driver"});
+  EXPECT_EQ(box.Run({kBuild + "/tests/shim_holds_probe", "imports"}).output, "0 0 0 0 0 0 0 0 0\n");
+}
+
 }  // namespace
 }  // namespace sluice::shim
