@@ -84,6 +84,7 @@ export function ComputeFields(props: {
       </div>
       <div className="two">
         <Checkbox
+          mt="sm"
           label={t('compute.cap')}
           checked={wish.cap > 0}
           onChange={(e) =>
