@@ -235,6 +235,15 @@ TEST_F(LocalAgentTest, SurvivesALedgerThatIsCutShort) {
   EXPECT_TRUE(agent_->Usage(ClaimId("clm_1")));
 }
 
+TEST_F(LocalAgentTest, CutsOffWhatIsWrittenPastTheLedger) {
+  ASSERT_TRUE(agent_->Prepare(Spec()));
+  Hold(1_GiB);
+  ASSERT_EQ(truncate(Page("ledger").c_str(), off_t{1} << 30), 0);
+  EXPECT_TRUE(Eventually(
+      [&] { return std::filesystem::file_size(Page("ledger")) == sizeof(region::LedgerPage); }));
+  EXPECT_GE(Used(), 1_GiB);
+}
+
 TEST_F(LocalAgentTest, ResizesALiveShareButNotBelowItsUse) {
   ASSERT_TRUE(agent_->Prepare(Spec()));
   Hold(3_GiB);

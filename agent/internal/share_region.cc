@@ -258,8 +258,22 @@ void ShareRegion::Repair() {
   ledger().magic = region::kLedgerMagic;
 }
 
+// The tenant may write past the page's end; what it puts there is cut off again, so that it does
+// not use up the host's memory.
+void ShareRegion::Shrink() {
+  struct stat status = {};
+  const auto bytes = static_cast<off_t>(ledger_map_->bytes());
+  if (fstat(ledger_file_.get(), &status) == 0 && status.st_size > bytes &&
+      ftruncate(ledger_file_.get(), bytes) == 0) {
+    Log(LogLevel::kWarning,
+        "share {}: its ledger was made larger by one of its processes",
+        claim());
+  }
+}
+
 std::vector<ShareRegion::Watched> ShareRegion::Sweep() {
   Repair();
+  Shrink();
   std::vector<Watched> fresh;
   region::LedgerPage& page = ledger();
   std::set<int> taken;

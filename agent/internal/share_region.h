@@ -39,7 +39,7 @@ class ShareRegion {
   bool IsSame(const ShareRegion& other) const;
 
   // Looks for new processes and gives back what dead ones hold. New ones are put into `watch`:
-  // pidfd and slot. Repairs a ledger that was cut short.
+  // pidfd and slot. Repairs a ledger that was cut short or made larger.
   struct Watched {
     int pidfd;
     int slot;
@@ -86,6 +86,7 @@ class ShareRegion {
   Result<void> Open();
   void Write(const ShareSpec& spec, const std::vector<Card>& cards, Bytes context);
   void Repair();
+  void Shrink();
   bool MayWatch(int64_t host_pid) const;
 
   std::string folder_;
