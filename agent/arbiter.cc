@@ -160,7 +160,8 @@ void Arbiter::Core::Join(ShareId id, const ShareTerms& terms, Nanos now) {
   share.id = id;
   share.terms = terms;
   std::vector<int> gone;
-  for (const auto& [card, seat] : share.seats) {
+  for (const auto& entry : share.seats) {
+    const int card = entry.first;
     if (std::ranges::none_of(terms.cards, [&](const CardTerms& t) { return t.card == card; })) {
       gone.push_back(card);
     }

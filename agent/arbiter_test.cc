@@ -395,6 +395,18 @@ TEST(Arbiter, LetsALiarHurtOnlyItself) {
   }
 }
 
+TEST(Arbiter, LendsTheTurnsOfAProgramThatWasStopped) {
+  World world;
+  const ShareId stopped = world.Add({.guarantee = 500}, {.launch = 1ms, .stops = 2s});
+  const ShareId other = world.Add({.guarantee = 500}, Steady());
+  world.Run(2s);
+  const Nanos before = world.Served(stopped);
+  const double left = Busy(world, {other}, 5s);
+  Show("beside a stopped program: percent of the card", left);
+  EXPECT_GE(left, 95);
+  EXPECT_EQ(world.Served(stopped), before);
+}
+
 TEST(Arbiter, ChargesForWorkThatOutlivesItsTurn) {
   // The meter knows nothing of these launches until they are done, and they take a second and more.
   World world;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "agent/arbiter.h"
@@ -31,6 +32,7 @@ struct Program {
   // Bad faith: says that nothing of its work ever drains; that it waits though it never launches.
   bool never_drains = false;
   bool never_launches = false;
+  Nanos stops{1'000'000'000'000};  // Stands still from then on, with work in flight.
 };
 
 // One process at its gate.
@@ -46,6 +48,7 @@ struct Process {
     bool waiting = false;
     Nanos next{0};  // Thinks until then.
     bool in_sync = false;
+    std::optional<uint64_t> stopped_at;
 
     Nanos Queued() const { return Nanos(static_cast<int64_t>(submitted - done)); }
   };
@@ -66,6 +69,9 @@ struct Process {
   }
   // The meter knows of whole launches.
   uint64_t Finished(const OnCard& c) const {
+    if (c.stopped_at) {
+      return *c.stopped_at;
+    }
     const auto unit = static_cast<uint64_t>(program.launch.count());
     return c.done == c.submitted ? c.done : c.done / unit * unit;
   }
@@ -186,6 +192,10 @@ class World {
     Process::OnCard& c = process.on.at(index);
     const Program& program = process.program;
     const Grant& grant = told_.at({process.share, index});
+    if (now_ >= program.stops && (c.stopped_at || c.Queued() > Nanos(0))) {
+      c.stopped_at = c.stopped_at.value_or(process.Finished(c));
+      return;
+    }
     const bool empty = c.submitted == c.done;
     if (c.in_sync && empty) {
       c.in_sync = false;
