@@ -266,8 +266,9 @@ TEST(WorkInFlight, StaysWithinTheGrant) {
   while (!program.HasAnswered()) {
     const uint64_t submitted = program.work().submitted_ns.load();
     const uint64_t finished = program.work().finished_ns.load();
-    // What is allowed, and what has ended and was not yet asked for.
-    ASSERT_LE(submitted, finished + 8 * kMilli);
+    // What is allowed, what has ended and was not yet asked for, and what goes on where the card
+    // stood still: of 200 ms.
+    ASSERT_LE(submitted, finished + 50 * kMilli);
   }
   EXPECT_EQ(program.Line(), "0");
   EXPECT_EQ(program.Ask("sync"), "0");
@@ -356,6 +357,8 @@ TEST(WithoutAnAgent, AShareIsPacedToItsGuarantee) {
     EXPECT_EQ(program.Ask("do kernel 1 10000"), "0");
     EXPECT_EQ(program.Ask("sync"), "0");
   }
+  EXPECT_TRUE(Await([&] { return program.work().launch_ns.load() >= 8 * kMilli; }))
+      << program.work().launch_ns.load();
   hand.Grant(GrantMode::kWait);
   hand.FallSilent();
   const uint64_t begin = NowNs();
@@ -379,6 +382,8 @@ TEST(WithoutAnAgent, BestEffortGoesOnSlowly) {
     EXPECT_EQ(program.Ask("do kernel 1 5000"), "0");
     EXPECT_EQ(program.Ask("sync"), "0");
   }
+  EXPECT_TRUE(Await([&] { return program.work().launch_ns.load() >= 4 * kMilli; }))
+      << program.work().launch_ns.load();
   const uint64_t begin = NowNs();
   EXPECT_EQ(program.Ask("do kernel 4 5000"), "0");
   EXPECT_GE(NowNs() - begin, 200 * kMilli);
