@@ -63,6 +63,8 @@ TEST(Scene, ReadsBackWhatItWrites) {
   ASSERT_TRUE(scene);
   scene->kernel_us = 1234;
   scene->cuda_version = 12040;
+  scene->kernel_us_of = {{"attention", 250}, {"gemm", 0}};
+  scene->virtual_clock = true;
   scene->cards[1].faults = {"lost"};
   auto back = ParseScene(ToJson(*scene));
   ASSERT_TRUE(back) << back.error().message;
@@ -99,6 +101,10 @@ TEST(Scene, NamesTheFieldThatIsWrong) {
       {File(Card(R"(,"faults":["of no kind"])")), "/cards/0/faults"},
       {File(Card(R"(,"memory":1)")), "/cards/0/memory"},
       {File(Card("") + "," + Card("")), "/cards/1/uuid"},
+      {R"({"version":1,"clock":"fast","cards":[]})", "/clock"},
+      {R"({"version":1,"kernels":[],"cards":[]})", "/kernels"},
+      {R"({"version":1,"kernels":{"":1},"cards":[]})", "/kernels"},
+      {R"({"version":1,"kernels":{"gemm":-1},"cards":[]})", "/kernels/gemm"},
       {R"({"version":1,"kernel_us":-1,"cards":[]})", "/kernel_us"},
       {R"({"version":1,"kernel_us":1.5,"cards":[]})", "/kernel_us"},
       {R"({"version":1,"kernel_us":99999999999999999999,"cards":[]})", "/kernel_us"},

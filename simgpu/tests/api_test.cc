@@ -370,6 +370,55 @@ TEST_F(Api, CarriesPoolMemoryBetweenProcesses) {
             0);
 }
 
+TEST_F(Api, MapsMemoryToTilesOfASparseArray) {
+  EXPECT_EQ(InChild([] {
+              Program p;
+              auto used = [&p] {
+                size_t free_bytes = 0;
+                size_t total = 0;
+                p.cuda.Call("cuMemGetInfo_v2", &free_bytes, &total);
+                return (total - free_bytes) >> 20;
+              };
+              size_t before = used();
+              CUDA_ARRAY3D_DESCRIPTOR shape{4096, 4096, 0, 0x20, 1, 0x40};
+              CUarray array = nullptr;
+              EXPECT_EQ(p.cuda.Call("cuArray3DCreate_v2", &array, &shape), CUDA_SUCCESS);
+              EXPECT_EQ(used(), before);
+              CUmemAllocationProp prop{};
+              prop.type = CU_MEM_ALLOCATION_TYPE_PINNED;
+              prop.location = {CU_MEM_LOCATION_TYPE_DEVICE, 0};
+              CUmemGenericAllocationHandle memory = 0;
+              EXPECT_EQ(p.cuda.Call("cuMemCreate", &memory, Mib(2), &prop, 0ull), CUDA_SUCCESS);
+              struct {
+                int resource_type = 0;
+                CUarray array = nullptr;
+                int subresource_type = 0;
+                unsigned tile[8] = {0, 0, 0, 0, 0, 128, 128, 1};
+                int operation = 1;
+                int handle_type = 0;
+                CUmemGenericAllocationHandle memory = 0;
+                unsigned long long offset = 0;
+                unsigned rest[4] = {1, 0, 0, 0};
+              } info;
+              info.array = array;
+              info.memory = memory;
+              const void* list = &info;
+              CUstream stream = p.Stream(1);
+              EXPECT_EQ(p.cuda.Call("cuMemMapArrayAsync", list, 1u, stream), CUDA_SUCCESS);
+              EXPECT_EQ(p.cuda.Call("cuMemRelease", memory), CUDA_SUCCESS);
+              // The tile keeps it.
+              EXPECT_EQ(used(), before + 2);
+              info.operation = 2;
+              EXPECT_EQ(p.cuda.Call("cuMemMapArrayAsync", list, 1u, stream), CUDA_SUCCESS);
+              EXPECT_EQ(used(), before);
+              info.operation = 1;
+              EXPECT_EQ(p.cuda.Call("cuMemMapArrayAsync", list, 1u, stream),
+                        CUDA_ERROR_INVALID_VALUE);
+              EXPECT_EQ(p.cuda.Call("cuArrayDestroy", array), CUDA_SUCCESS);
+            }),
+            0);
+}
+
 TEST_F(Api, RemembersWhereManagedMemoryShouldBe) {
   EXPECT_EQ(
       InChild([] {

@@ -215,6 +215,32 @@ TEST_F(Schedule, GivesTheTimeOfAKilledProcessToTheOthers) {
   EXPECT_LE(after.busy - before.busy, b_got + milliseconds(2));
 }
 
+TEST_F(Schedule, ShowsEachProcessItsHalfInNvml) {
+  auto a = Busy();
+  auto b = Busy();
+  ASSERT_TRUE(a->ready() && b->ready());
+  EXPECT_EQ(InChild([] {
+              Library nvml("libnvidia-ml.so.1");
+              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
+              nvmlDevice_t device = nullptr;
+              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+              bool halves = false;
+              while (!halves && std::chrono::steady_clock::now() < until) {
+                nvmlProcessUtilizationSample_t samples[4] = {};
+                unsigned count = 4;
+                int got =
+                    nvml.Call("nvmlDeviceGetProcessUtilization", device, &samples[0], &count, 0ull);
+                auto half = [](unsigned percent) { return percent >= 45 && percent <= 55; };
+                halves = got == NVML_SUCCESS && count == 2 && half(samples[0].smUtil) &&
+                         half(samples[1].smUtil);
+                std::this_thread::sleep_for(milliseconds(10));
+              }
+              EXPECT_TRUE(halves);
+            }),
+            0);
+}
+
 TEST_F(Schedule, GivesATurnUpWhenThereIsNoWork) {
   auto steady = Busy();
   ASSERT_TRUE(steady->ready());

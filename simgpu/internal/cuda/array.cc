@@ -59,6 +59,14 @@ void GiveUp(int device, char* base, int64_t charged) {
   UnchargeCard(device, charged);
 }
 
+void End(Array* array) {
+  for (const auto& [place, memory] : array->tiles) LetGoMemory(memory);
+  UnmapPages(array->base, array->span);
+  if (array->charged > 0) UnchargeCard(array->device, array->charged);
+  CurrentProcess()->arrays.erase(array);
+  delete array;
+}
+
 CUresult Create(CUarray* handle, const CUDA_ARRAY3D_DESCRIPTOR& shape) {
   CUresult ready = ReadyToAllocate();
   if (ready != CUDA_SUCCESS) return ready;
@@ -70,8 +78,18 @@ CUresult Create(CUarray* handle, const CUDA_ARRAY3D_DESCRIPTOR& shape) {
   std::lock_guard lock(CurrentProcess()->mutex);
   array->context = CurrentContext();
   array->device = array->context->device;
-  CUresult taken = Take(array->device, array->bytes(), array->charged, array->base);
-  if (taken != CUDA_SUCCESS) return taken;
+  constexpr unsigned kSparse = 0x40;
+  array->sparse = (shape.Flags & kSparse) != 0;
+  if (array->sparse) {
+    // Addresses alone: memory is what is mapped to it.
+    array->span = static_cast<size_t>(Granules(array->bytes()));
+    array->base = MapPages(array->span, Place::kAnywhere);
+    if (array->base == nullptr) return CUDA_ERROR_OUT_OF_MEMORY;
+  } else {
+    CUresult taken = Take(array->device, array->bytes(), array->charged, array->base);
+    if (taken != CUDA_SUCCESS) return taken;
+    array->span = static_cast<size_t>(array->charged);
+  }
   CurrentProcess()->arrays.insert(array.get());
   *handle = reinterpret_cast<CUarray>(array.release());
   return CUDA_SUCCESS;
@@ -102,9 +120,7 @@ void FreeArraysOf(const Context& context) {
   for (auto entry = process.arrays.begin(); entry != process.arrays.end();) {
     const Array* array = *entry++;
     if (array->context != &context || array->part_of != nullptr) continue;
-    GiveUp(array->device, array->base, array->charged);
-    process.arrays.erase(array);
-    delete array;
+    End(const_cast<Array*>(array));
   }
 }
 
@@ -153,9 +169,7 @@ SLUICE_SIM_CALL cuArrayDestroy(CUarray handle) {
   std::lock_guard lock(CurrentProcess()->mutex);
   Array* array = ToArray(handle);
   if (array == nullptr || array->part_of != nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  GiveUp(array->device, array->base, array->charged);
-  CurrentProcess()->arrays.erase(array);
-  delete array;
+  End(array);
   return CUDA_SUCCESS;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+
 #include "simgpu/internal/cuda/process.h"
 
 // Arrays: memory whose layout is the card's own business. Here: rows after rows.
@@ -17,6 +19,9 @@ struct Array {
   char* base = nullptr;
   int64_t charged = 0;  // 0 for a level of a mipmapped array.
   const MipmappedArray* part_of = nullptr;
+  size_t span = 0;      // Of its own pages.
+  bool sparse = false;  // Memory comes by mapping; here it leads nowhere else.
+  std::map<std::array<unsigned, 5>, CUmemGenericAllocationHandle> tiles;
 
   size_t bytes() const { return row_bytes * rows * layers; }
 };

@@ -150,8 +150,13 @@ void Engine::SleepUntil(Lock& lock, std::condition_variable& signal, int64_t wak
     if (past) signal.wait_for(lock, std::chrono::microseconds(100));
     return;
   }
+  // The kernel may be late by a thread's slack: a lot beside a short kernel.
+  constexpr int64_t kShortNs = 1'000'000;
+  int slack_ns = wake_ns - Map().Now() < kShortNs ? ::prctl(PR_GET_TIMERSLACK) : 0;
+  if (slack_ns > 1) ::prctl(PR_SET_TIMERSLACK, 1UL);
   std::chrono::steady_clock::time_point at{std::chrono::nanoseconds(wake_ns)};
   signal.wait_until(lock, at);
+  if (slack_ns > 1) ::prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(slack_ns));
 }
 
 // Runs the stream's first operation, which the caller marked busy, and takes it off.

@@ -5,6 +5,7 @@
 // `_ptds` of those without. One row a call: its name and its arguments' types.
 namespace sluice::simgpu {
 
+struct ArrayMapInfo;
 struct BatchCopy3D;
 union BatchMemOp;
 
@@ -98,6 +99,7 @@ SIM_PTSZ(cuStreamWriteValue64, (CUstream, CUdeviceptr, uint64_t, unsigned), (CUs
 SIM_PTSZ(cuStreamWriteValue64_v2, (CUstream, CUdeviceptr, uint64_t, unsigned), (CUstream a, CUdeviceptr b, uint64_t c, unsigned d), (a, b, c, d))
 SIM_PTSZ(cuMemDiscardAndPrefetchBatchAsync, (CUdeviceptr*, size_t*, size_t, CUmemLocation*, size_t*, size_t, unsigned long long, CUstream), (CUdeviceptr* a, size_t* b, size_t c, CUmemLocation* d, size_t* e, size_t f, unsigned long long g, CUstream h), (a, b, c, d, e, f, g, h))
 SIM_PTSZ(cuMemDiscardBatchAsync, (CUdeviceptr*, size_t*, size_t, unsigned long long, CUstream), (CUdeviceptr* a, size_t* b, size_t c, unsigned long long d, CUstream e), (a, b, c, d, e))
+SIM_PTSZ(cuMemMapArrayAsync, (const ArrayMapInfo*, unsigned, CUstream), (const ArrayMapInfo* a, unsigned b, CUstream c), (a, b, c))
 SIM_PTSZ(cuMemPrefetchAsync, (CUdeviceptr, size_t, CUdevice, CUstream), (CUdeviceptr a, size_t b, CUdevice c, CUstream d), (a, b, c, d))
 SIM_PTSZ(cuMemPrefetchAsync_v2, (CUdeviceptr, size_t, CUmemLocation, unsigned, CUstream), (CUdeviceptr a, size_t b, CUmemLocation c, unsigned d, CUstream e), (a, b, c, d, e))
 SIM_PTSZ(cuMemPrefetchBatchAsync, (CUdeviceptr*, size_t*, size_t, CUmemLocation*, size_t*, size_t, unsigned long long, CUstream), (CUdeviceptr* a, size_t* b, size_t c, CUmemLocation* d, size_t* e, size_t f, unsigned long long g, CUstream h), (a, b, c, d, e, f, g, h))

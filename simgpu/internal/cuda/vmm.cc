@@ -132,6 +132,17 @@ bool Covers(CUdeviceptr address, size_t bytes, std::vector<CUdeviceptr>& parts) 
 
 }  // namespace
 
+bool HoldMemory(CUmemGenericAllocationHandle handle) {
+  Physical* memory = Find(handle);
+  if (memory != nullptr) ++memory->mappings;
+  return memory != nullptr;
+}
+
+void LetGoMemory(CUmemGenericAllocationHandle handle) {
+  --State().memory[handle].mappings;
+  Drop(handle);
+}
+
 SLUICE_SIM_CALL
 cuMemGetAllocationGranularity(size_t* granularity, const CUmemAllocationProp* prop, int option) {
   CUresult ready = Ready();

@@ -40,4 +40,9 @@ struct Vmm {
   uint64_t arena_used = 0;
 };
 
+// One more thing that is mapped to memory, or one less; it lives that long. Need the mutex; false:
+// no such memory.
+bool HoldMemory(CUmemGenericAllocationHandle handle);
+void LetGoMemory(CUmemGenericAllocationHandle handle);
+
 }  // namespace sluice::simgpu
