@@ -53,7 +53,7 @@ class Arbiter::Core {
   void Join(ShareId id, const ShareTerms& terms, Nanos now);
   void Leave(ShareId id, Nanos now);
   void Observe(SeatId id, const Observation& seen, Nanos now);
-  void Correct(SeatId id, Nanos busy, Nanos window, Nanos now);
+  Nanos Correct(SeatId id, Nanos busy, Nanos window, Nanos now);
   Decision Step(Nanos now);
   Seat* Find(SeatId id);
 
@@ -235,23 +235,23 @@ void Arbiter::Core::Observe(SeatId id, const Observation& seen, Nanos now) {
   }
 }
 
-void Arbiter::Core::Correct(SeatId id, Nanos busy, Nanos window, Nanos now) {
+Nanos Arbiter::Core::Correct(SeatId id, Nanos busy, Nanos window, Nanos now) {
   now_ = std::max(now_, now);
   Seat* const seat = Find(id);
   if (seat == nullptr) {
-    return;
+    return Nanos(0);
   }
   seat->Accrue(now_, options_);
   // The driver's samples lag and are coarse: a tenth of the window is noise, and what is so once
   // may have been the window before's.
   const Nanos excess =
       std::clamp(busy, Nanos(0), window) - (seat->held - seat->held_at_look) - window / 10;
-  const Nanos certain = std::min(excess, seat->excess);
-  if (certain > Nanos(0) && seat->mode != GrantMode::kOpen) {
-    seat->Charge(certain);
-  }
+  const bool gated = seat->mode != GrantMode::kOpen;
+  const Nanos certain = gated ? std::max(Nanos(0), std::min(excess, seat->excess)) : Nanos(0);
+  seat->Charge(certain);
   seat->excess = excess;
   seat->held_at_look = seat->held;
+  return certain;
 }
 
 void Arbiter::Core::RefreshShare(Share& share, Nanos passed) {
@@ -788,8 +788,8 @@ void Arbiter::Observe(SeatId seat, const Observation& seen, Nanos now) {
   core_->Observe(seat, seen, now);
 }
 
-void Arbiter::Correct(SeatId seat, Nanos busy, Nanos window, Nanos now) {
-  core_->Correct(seat, busy, window, now);
+Nanos Arbiter::Correct(SeatId seat, Nanos busy, Nanos window, Nanos now) {
+  return core_->Correct(seat, busy, window, now);
 }
 
 Decision Arbiter::Step(Nanos now) {

@@ -151,8 +151,8 @@ class Arbiter {
   void Observe(SeatId seat, const Observation& seen, Nanos now);
 
   // What the driver says that the share used in the last `window`. More than it was charged for,
-  // twice in a row, is charged.
-  void Correct(SeatId seat, Nanos busy, Nanos window, Nanos now);
+  // twice in a row, is charged. Returns how much that was.
+  Nanos Correct(SeatId seat, Nanos busy, Nanos window, Nanos now);
 
   // What changes now. The caller makes it so, before it observes again.
   Decision Step(Nanos now);

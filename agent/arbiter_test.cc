@@ -427,9 +427,9 @@ TEST(Arbiter, ChargesWhatTheDriverSawBeyondTheAccount) {
   arbiter.Step(0ns);
   arbiter.Observe({1, 0}, {}, 0ns);
   arbiter.Observe({2, 0}, {}, 0ns);
-  arbiter.Correct({1, 0}, 600ms, 1s, 1s);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 600ms, 1s, 1s), 0ns);
   EXPECT_EQ(arbiter.AccountOf({1, 0})->held, 0ns) << "once may be the samples' lag";
-  arbiter.Correct({1, 0}, 600ms, 1s, 2s);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 600ms, 1s, 2s), 500ms);
   EXPECT_EQ(arbiter.AccountOf({1, 0})->held, 500ms);
   arbiter.Correct({2, 0}, 50ms, 1s, 1s);
   arbiter.Correct({2, 0}, 50ms, 1s, 2s);

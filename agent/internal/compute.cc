@@ -5,11 +5,14 @@
 #include <ctime>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 #include <utility>
+
+#include "base/log.h"
 
 namespace sluice::agent {
 
@@ -148,9 +151,28 @@ void Compute::Sampled(const ClaimId& claim, size_t device, int percent) {
     const Nanos now = Now();
     member.share->Sampled(device, percent, now);
     if (const auto seen = member.share->TakeSeen(device, now)) {
-      state.arbiter.Correct({member.id, member.cards[device]}, seen->busy, seen->window, now);
+      const SeatId seat{member.id, member.cards[device]};
+      const Nanos excess = state.arbiter.Correct(seat, seen->busy, seen->window, now);
+      if (excess > Nanos(0)) {
+        Warn(claim, member, device, excess, now);
+      }
     }
   });
+}
+
+// A program that goes round the interposer does so for long: once a minute is enough.
+void Compute::Warn(const ClaimId& claim, Member& member, size_t device, Nanos excess, Nanos now) {
+  constexpr Nanos kWarnEvery = 60s;
+  if (member.warned >= 0ns && now - member.warned < kWarnEvery) {
+    return;
+  }
+  member.warned = now;
+  Log(LogLevel::kWarning,
+      "share {}: the driver saw it use {} for {} ms more than it had the card; it is charged for "
+      "that",
+      claim.text(),
+      member.share->GpuText(device),
+      excess / 1ms);
 }
 
 void Compute::Observe(State& state, Nanos now) {
@@ -245,6 +267,7 @@ void Compute::SetTimer(std::optional<Nanos> at) {
 }
 
 void Compute::Run() {
+  prctl(PR_SET_NAME, "sluice-arbiter", 0, 0, 0);
   setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), kNice);
   epoll_event events[32];
   for (;;) {

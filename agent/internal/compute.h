@@ -30,7 +30,7 @@ class Compute {
   void Leave(const ClaimId& claim);
 
   // What the driver sampled of the share's processes on the card at that place of its list. More
-  // than it was charged for is charged.
+  // than it was charged for is charged, and said in the log.
   void Sampled(const ClaimId& claim, size_t device, int percent);
 
  private:
@@ -38,6 +38,7 @@ class Compute {
     ShareId id = 0;
     std::unique_ptr<ComputeShare> share;
     std::vector<int> cards;  // The arbiter's number of each device.
+    Nanos warned{-1};
   };
   struct State {
     explicit State(const ArbiterOptions& options) : arbiter(options) {}
@@ -58,6 +59,7 @@ class Compute {
   static std::optional<Nanos> Look(State& state);
   static void Observe(State& state, Nanos now);
   static void Beat(State& state, Nanos now);
+  static void Warn(const ClaimId& claim, Member& member, size_t device, Nanos excess, Nanos now);
   void Listen(State& state, ShareId id, Nanos now);
   std::optional<Nanos> ListenAgain(State& state, Nanos now);
   void SetTimer(std::optional<Nanos> at);
