@@ -20,8 +20,8 @@ struct PrivateRequest {
   Bytes memory;
   std::optional<ComputeMillis> guarantee;  // Nothing: as the memory's part of the card.
   ComputeMillis cap;                       // 0: none.
-  std::string gpu_model;  // Empty: any.
-  std::string command;    // For people.
+  std::string gpu_model;                   // Empty: any.
+  std::string command;                     // For people.
 };
 
 // Cards, agent and control for one command, for as long as this object lives: what `sluice run`

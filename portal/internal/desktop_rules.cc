@@ -81,9 +81,7 @@ OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_vi
   const Pool pool = SharedPool(app);
   const std::string at(pointer);
   if (request.memory < pool.share_memory_min) {
-    return NoField(ProblemCode::kInvalidField,
-                   at + "/memory_bytes",
-                   WhyTooSmall(pool));
+    return NoField(ProblemCode::kInvalidField, at + "/memory_bytes", WhyTooSmall(pool));
   }
   const auto offers = app.control.Offers(request.memory);
   if (offers.empty()) {

@@ -244,19 +244,16 @@ TEST_F(Desktops, AreResizedThroughControl) {
   EXPECT_EQ(world.control.resized.second.memory, GiB(4));
   EXPECT_EQ(world.control.resized.second.guarantee, ComputeMillis(200));
   world.SendForJson(Ask(ask).Json({{"memory_bytes", 0}}), 422);
-  world.SendForJson(Ask("POST", Path(desktop) + "/resize")
-                        .As(eve)
-                        .Json({{"memory_bytes", GiB(4).value()}}),
-                    404);
+  world.SendForJson(
+      Ask("POST", Path(desktop) + "/resize").As(eve).Json({{"memory_bytes", GiB(4).value()}}), 404);
 }
 
 TEST_F(Desktops, StayAsTheyAreWhenControlRefusesTheSize) {
   const Desktop desktop = Add(DesktopState::kReady);
   world.control.resize_error = Error{Code::kFailedPrecondition, "its programs use 5 GiB now"};
-  const Json problem = world.SendForJson(Ask("POST", Path(desktop) + "/resize")
-                                             .As(lina)
-                                             .Json({{"memory_bytes", GiB(4).value()}}),
-                                         409);
+  const Json problem = world.SendForJson(
+      Ask("POST", Path(desktop) + "/resize").As(lina).Json({{"memory_bytes", GiB(4).value()}}),
+      409);
   EXPECT_EQ(problem["detail"], "The share stays as it is: its programs use 5 GiB now.");
   const Json shown = world.SendForJson(Ask("GET", Path(desktop)).As(lina), 200);
   EXPECT_EQ(shown["gpu"]["memory_bytes"], desktop.request.memory.value());

@@ -61,8 +61,7 @@ class Node {
     explicit NodeAgent(Node& node) : node_(node) {}
     Result<std::vector<agent::CardState>> Cards() override;
     Result<agent::PreparedShare> Prepare(const agent::ShareSpec& spec) override;
-    Result<void> Resize(const ClaimId& claim,
-                        const std::vector<Allocation>& allocations) override;
+    Result<void> Resize(const ClaimId& claim, const std::vector<Allocation>& allocations) override;
     Result<void> Release(const ClaimId& claim) override;
     Result<agent::ShareUsage> Usage(const ClaimId& claim) override;
     std::vector<ClaimId> Prepared() override;
