@@ -8,18 +8,20 @@
 // Several copies in one call; where managed memory should be; and hints about both.
 namespace sluice::simgpu {
 
+struct PlainOperand {
+  CUdeviceptr ptr;
+  size_t row_length, layer_height;
+  CUmemLocation hint;
+};
+struct ArrayOperand {
+  CUarray array;
+  size_t x, y, z;
+};
 struct Operand {
   int type;  // 1 a pointer, 2 an array.
   union {
-    struct {
-      CUdeviceptr ptr;
-      size_t row_length, layer_height;
-      CUmemLocation hint;
-    } plain;
-    struct {
-      CUarray array;
-      size_t x, y, z;
-    } in_array;
+    PlainOperand plain;
+    ArrayOperand in_array;
   };
 };
 

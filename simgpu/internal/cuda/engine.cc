@@ -160,8 +160,7 @@ void Engine::SleepUntil(Lock& lock, std::condition_variable& signal, int64_t wak
 }
 
 // Runs the stream's first operation, which the caller marked busy, and takes it off.
-void Engine::Complete(Lock& lock, const std::shared_ptr<Stream>& given, int64_t end_ns) {
-  std::shared_ptr<Stream> stream = given;
+void Engine::Complete(Lock& lock, std::shared_ptr<Stream> stream, int64_t end_ns) {
   Operation operation = std::move(stream->queue.front());
   if (operation.run) {
     lock.unlock();

@@ -111,7 +111,8 @@ class Engine {
   bool DependenciesDone(const Operation& operation) const;
   int64_t ReadyAt(const Stream& stream, const Operation& operation) const;
   LocalLane& LaneOf(const Stream& stream, Lane lane);
-  void Complete(Lock& lock, const std::shared_ptr<Stream>& stream, int64_t end_ns);
+  // By value: the caller's copy may be the lane's, which moves on meanwhile.
+  void Complete(Lock& lock, std::shared_ptr<Stream> stream, int64_t end_ns);
   void HandOver(Stream& stream);
   void TakeSpans();
   void CatchUp(Lock& lock, bool on_own_thread);
