@@ -186,6 +186,9 @@ void ShareBox::MakeEtc() {
   if (options_.shared && options_.preload) {
     WriteText(etc + "/ld.so.preload", "/run/sluice/lib/libsluice-cuda.so\n");
   }
+  if (!options_.peer_library.empty()) {
+    WriteText(etc + "/ld.so.preload", std::string(kPeerPath) + "\n");
+  }
 }
 
 void ShareBox::Enter() const {
@@ -206,6 +209,7 @@ void ShareBox::Enter() const {
       {region_folder_ + "/policy", region::kPolicyPath, false, false, true},
       {region_folder_ + "/ledger", region::kLedgerPath, false, true, true},
       {kBuild + "/lib/libsluice-cuda.so", "/run/sluice/lib/libsluice-cuda.so", false, false, true},
+      {options_.peer_library, kPeerPath, false, false, false},
       {driver, "/run/sluice/simgpu/lib", true, false, false},
       {state_folder(), "/run/sluice/simgpu/state", true, true, false},
       {region_folder_ + "/visible", kVisible, false, false, true},
@@ -217,7 +221,7 @@ void ShareBox::Enter() const {
     // missing fails the bind.
     const bool absent = (place.to == kVisible || place.to == region::kBellPath) &&
                         access(place.from.c_str(), F_OK) != 0;
-    if ((place.of_share && !options_.shared) || absent) {
+    if ((place.of_share && !options_.shared) || absent || place.from.empty()) {
       continue;
     }
     if (place.to != "/etc") {

@@ -27,8 +27,11 @@ class ShareBox {
     bool shared = true;         // False: no pages and no interposer: the bare driver.
     bool preload = true;        // False: the share is there, the interposer is not.
     std::string driver_folder;  // Instead of the simulated cards' libraries.
-    bool own_pids = false;      // Programs count processes from 1, as in a sandbox.
+    std::string
+        peer_library;       // Preloaded instead of the interposer, at kPeerPath; shared is false.
+    bool own_pids = false;  // Programs count processes from 1, as in a sandbox.
   };
+  static constexpr const char* kPeerPath = "/run/sluice/lib/peer.so";
   explicit ShareBox(const Options& options);
   ShareBox() : ShareBox(Options{}) {}
   ShareBox(const ShareBox&) = delete;

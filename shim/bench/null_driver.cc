@@ -17,6 +17,9 @@ std::atomic<Pointer> next{uint64_t{1} << 40};
 int context_object = 0;
 }  // namespace
 
+// For the NVML beside it: whether this process holds the card.
+__attribute__((visibility("default"))) std::atomic<int> sluice_null_holds{0};
+
 #define SLUICE_NULL_CALL extern "C" __attribute__((visibility("default"))) int
 
 SLUICE_NULL_CALL cuInit(unsigned) {
@@ -36,6 +39,16 @@ SLUICE_NULL_CALL cuDeviceGetUuid_v2(unsigned char* uuid, int) {
 }
 SLUICE_NULL_CALL cuDevicePrimaryCtxRetain(Context* context, int) {
   *context = &context_object;
+  sluice_null_holds.fetch_add(1, std::memory_order_relaxed);
+  return 0;
+}
+SLUICE_NULL_CALL cuDevicePrimaryCtxRelease_v2(int) {
+  sluice_null_holds.fetch_sub(1, std::memory_order_relaxed);
+  return 0;
+}
+// Peers size their budget by it: 132 multiprocessors (16) of 2,048 threads (39).
+SLUICE_NULL_CALL cuDeviceGetAttribute(int* value, int attribute, int) {
+  *value = attribute == 16 ? 132 : attribute == 39 ? 2048 : 0;
   return 0;
 }
 SLUICE_NULL_CALL cuCtxSetCurrent(Context context) {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // One measurement of the shim bench, in a process of its own: prints one number.
-//   worker pair LIVE | info | unhooked | launch | launchsync | copy     ns per turn
-//   worker first                           CPU time of the first use, in ns
+//   worker pair LIVE | info | unhooked | copy    ns per turn
+//   worker launch | launchsync BLOCKS WARM_MS    ns per turn, after so long of launching now and
+//   then worker huge                            2 TiB at once: the code worker first CPU time of
+//   the first use, in ns
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -104,7 +106,7 @@ double SmallCopy() {
   return PerTurn([&] { copy(Pointer{1} << 40, Pointer{1} << 41, size_t{4096}, nullptr); });
 }
 
-double Launch(bool synchronize) {
+double Launch(bool synchronize, unsigned blocks, int warm_ms) {
   auto launch = reinterpret_cast<int (*)(void*,
                                          unsigned,
                                          unsigned,
@@ -118,8 +120,13 @@ double Launch(bool synchronize) {
                                          void**)>(Find("cuLaunchKernel"));
   auto wait = reinterpret_cast<int (*)(void*)>(Find("cuStreamSynchronize"));
   int function = 0;
+  // Whoever watches from a thread of its own has begun by then.
+  for (int i = 0; i < warm_ms; ++i) {
+    launch(&function, blocks, 1, 1, 256, 1, 1, 0, nullptr, nullptr, nullptr);
+    usleep(1000);
+  }
   return PerTurn([&] {
-    if (launch(&function, 64, 1, 1, 256, 1, 1, 0, nullptr, nullptr, nullptr) != 0 ||
+    if (launch(&function, blocks, 1, 1, 256, 1, 1, 0, nullptr, nullptr, nullptr) != 0 ||
         (synchronize && wait(nullptr) != 0)) {
       exit(3);
     }
@@ -135,12 +142,20 @@ int main(int argc, char** argv) {
     return 0;
   }
   Start();
-  const double value = what == "pair"         ? Pair(argc > 2 ? atoi(argv[2]) : 0)
-                       : what == "info"       ? Info()
-                       : what == "launch"     ? Launch(false)
-                       : what == "launchsync" ? Launch(true)
-                       : what == "copy"       ? SmallCopy()
-                                              : Unhooked();
+  if (what == "huge") {
+    Pointer block = 0;
+    printf("%d\n", Ask("cuMemAlloc_v2", &block, size_t{2} << 40));
+    return 0;
+  }
+  const int first = argc > 2 ? atoi(argv[2]) : 0;
+  const int second = argc > 3 ? atoi(argv[3]) : 0;
+  const bool launches = what.starts_with("launch");
+  const double value = what == "pair"   ? Pair(first)
+                       : what == "info" ? Info()
+                       : launches
+                           ? Launch(what == "launchsync", static_cast<unsigned>(first), second)
+                       : what == "copy" ? SmallCopy()
+                                        : Unhooked();
   printf("%.2f\n", value);
   return 0;
 }
