@@ -178,8 +178,7 @@ class Api {
       request.headers.Add("Content-Type", "application/json");
     }
     if (method == "POST") {
-      request.headers.Add("Idempotency-Key",
-                          fmt::format("bench-{}-{}", getpid(), calls_.fetch_add(1)));
+      request.headers.Add("Idempotency-Key", fmt::format("bench-{}-{}", getpid(), NextCall()));
     }
     if (!version.empty()) request.headers.Add("If-Match", version);
     const auto answer = client_->Send(request, milliseconds(30'000));
@@ -201,7 +200,10 @@ class Api {
   }
 
   // Of all clients: a key is used once.
-  static inline std::atomic<int> calls_{0};
+  static int NextCall() {
+    static std::atomic<int> calls{0};
+    return calls.fetch_add(1);
+  }
 
   std::unique_ptr<net::Client> client_;
 };

@@ -27,10 +27,10 @@ int ExportTable(const void**, const void*) {
 }
 
 void WriteDown(const char* name, int version, uint64_t flags) {
-  static FILE* const file = fopen(getenv("SLUICE_RECORD"), "ae");
+  FILE* const file = fopen(getenv("SLUICE_RECORD"), "ae");
   if (file != nullptr) {
     fprintf(file, "%s %d %llu\n", name, version, static_cast<unsigned long long>(flags));
-    fflush(file);
+    fclose(file);
   }
 }
 
