@@ -268,20 +268,21 @@ Json ResizeBody(const ResizeWish& wish, const Json& desktop) {
   return body;
 }
 
-int Resize(Context& context, const Json& desktop, const ResizeWish& wish) {
+int Resize(Context& context, Json desktop, const ResizeWish& wish) {
   const std::string path = PathOf("desktops", desktop) + "/resize";
   std::string said;
   for (;;) {
     try {
       return Tell(context, context.api.Post(path, ResizeBody(wish, desktop)));
     } catch (const CommandFailed& failed) {
-      if (!wish.wait || failed.failure.status != 409) throw;
+      if (!wish.wait || failed.failure.code != "share_in_use") throw;
       if (failed.failure.text != said && !context.json) {
         said = failed.failure.text;
         Err("waiting: " + said + "\n");
       }
     }
     std::this_thread::sleep_for(kLookEvery);
+    desktop = context.api.Get(PathOf("desktops", desktop));
   }
 }
 

@@ -87,6 +87,7 @@ class Controller : public Control {
   int StepClaim(const store::Versioned<Claim>& row);
   int SweepEndedClaims();
   int SweepOrphans();
+  void EnforceAgain(const ClaimId& id);
 
   DesktopFacts FactsOf(const store::Versioned<Desktop>& row, Track& track);
   void AskUsage(const Desktop& desktop, Track& track);

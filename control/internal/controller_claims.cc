@@ -106,14 +106,23 @@ int Controller::SweepEndedClaims() {
   return 1;
 }
 
+// A process that died between a row and the agent left them apart.
+void Controller::EnforceAgain(const ClaimId& id) {
+  if (const auto done = EnforceRows(partners_.store, partners_.agent, id); !done) {
+    Log(LogLevel::kWarning, "the share of {} stays: {}", id.text(), done.error().message);
+  }
+}
+
 int Controller::SweepOrphans() {
   const Duration steady = partners_.clock.Steady();
   if (swept_ && steady - *swept_ < kSweepEvery) return 0;
+  const bool swept_once = swept_.has_value();
   swept_ = steady;
   int steps = 0;
   for (const ClaimId& id : partners_.agent.Prepared()) {
     const auto row = store::Read<Claim>(partners_.store, id.text());
     const bool unknown = !row && row.error().code == Code::kNotFound;
+    if (row && !swept_once) EnforceAgain(id);
     if (!unknown && !(row && IsEnded(row->value))) continue;
     Log(LogLevel::kInfo, "removing the regions of {}, which has ended", id.text());
     if (partners_.agent.Release(id)) ++steps;

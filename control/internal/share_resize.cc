@@ -53,35 +53,53 @@ Result<Plan> PlanResize(store::Store& store,
   return plan;
 }
 
-bool TakesMemory(const Plan& plan) {
-  for (size_t i = 0; i < plan.after.size(); ++i) {
-    if (plan.after[i].memory > plan.before[i].memory) return true;
+// The lesser of two per figure: what is right whichever of them the rows say.
+std::vector<Allocation> Lesser(const Plan& plan) {
+  std::vector<Allocation> lesser = plan.after;
+  for (size_t i = 0; i < lesser.size(); ++i) {
+    lesser[i].memory = std::min(lesser[i].memory, plan.before[i].memory);
+    lesser[i].guarantee = std::min(lesser[i].guarantee, plan.before[i].guarantee);
   }
-  return false;
+  return lesser;
 }
 
-// The rows always say at least as much memory as the agent grants, so that no byte is offered
-// twice: they grow before the agent's page and shrink after it.
+// A share that is not prepared yet will be, from the rows.
+Result<void> ResizeIfPrepared(agent::Agent& agent,
+                              const ClaimId& id,
+                              const std::vector<Allocation>& allocations) {
+  auto resized = agent.Resize(id, allocations);
+  if (!resized && resized.error().code == Code::kNotFound) return {};
+  return resized;
+}
+
+// The rows always say at least what the agent grants, so that nothing is offered twice: what grows
+// grows in the rows first, what shrinks does so there last.
 Result<void> Carry(store::Store& store, agent::Agent& agent, const ClaimId& id, const Plan& plan) {
-  if (TakesMemory(plan)) {
-    if (const auto done = store.Commit(plan.writes); !done) return Fail(done.error());
-    const auto resized = agent.Resize(id, plan.after);
-    // A share that is not prepared yet will be, from the rows.
-    if (!resized && resized.error().code != Code::kNotFound) return resized;
-    return {};
-  }
-  const auto resized = agent.Resize(id, plan.after);
-  if (!resized && resized.error().code != Code::kNotFound) return resized;
+  if (auto lowered = ResizeIfPrepared(agent, id, Lesser(plan)); !lowered) return lowered;
   const auto done = store.Commit(plan.writes);
-  if (done) return {};
-  // Aborted is surely not done. Of anything else nobody knows: the smaller one is right either way.
-  if (resized && done.error().code == Code::kAborted) {
-    if (const auto undone = agent.Resize(id, plan.before); !undone) return undone;
+  if (done) return EnforceRows(store, agent, id);
+  // Aborted is surely not done. Of anything else nobody knows: the lesser is right either way.
+  if (done.error().code == Code::kAborted) {
+    if (auto undone = ResizeIfPrepared(agent, id, plan.before); !undone) return undone;
   }
   return Fail(done.error());
 }
 
 }  // namespace
+
+Result<void> EnforceRows(store::Store& store, agent::Agent& agent, const ClaimId& id) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto claim = store::Read<Claim>(store, id.text());
+    if (!claim) return Fail(claim.error());
+    if (!Holds(claim->value)) return {};
+    if (auto done = ResizeIfPrepared(agent, id, claim->value.allocations); !done) return done;
+    const auto again = store::Read<Claim>(store, id.text());
+    if (!again) return Fail(again.error());
+    // Somebody resized it meanwhile, and the agent may have heard of us last.
+    if (again->value.allocations == claim->value.allocations) return {};
+  }
+  return Fail(Code::kAborted, "claim " + id.text() + " changes too fast; try again");
+}
 
 Result<void> ResizeClaim(store::Store& store,
                          agent::Agent& agent,
@@ -91,9 +109,9 @@ Result<void> ResizeClaim(store::Store& store,
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto claim = store::Read<Claim>(store, id.text());
     if (!claim) return Fail(claim.error());
-    if (!Holds(claim->value)) return Fail(Code::kFailedPrecondition, claim->value.reason);
+    if (!Holds(claim->value)) return Fail(Code::kInvalidArgument, claim->value.reason);
     if (claim->value.request.whole) {
-      return Fail(Code::kFailedPrecondition, "it holds the whole card");
+      return Fail(Code::kInvalidArgument, "it holds the whole card");
     }
     const auto plan = PlanResize(store, *claim, wish);
     if (!plan) return Fail(plan.error());

@@ -75,6 +75,16 @@ TEST_F(Resizing, StartsWhoWaitedForWhatWasGivenBack) {
   EXPECT_EQ(house_.Broken(), "");
 }
 
+TEST_F(Resizing, IsCarriedOnAfterAProcessThatDiedInTheMiddle) {
+  ASSERT_TRUE(Resize(4_GiB, 100));
+  // As if the agent had not been told.
+  house_.node.regions.at(house_.Get(first_).claim).allocations.at(0).memory = 2_GiB;
+  house_.node.regions.at(house_.Get(first_).claim).allocations.at(0).guarantee = ComputeMillis(900);
+  house_.RestartControl();
+  house_.Run();
+  EXPECT_EQ(house_.node.regions.at(house_.Get(first_).claim).allocations.at(0), Held());
+}
+
 // Whatever is cut off, and wherever: the rows promise at least what the region grants.
 TEST_F(Resizing, NeverGrantsMoreThanTheRowsSay) {
   for (const Bytes wanted : {2_GiB, 16_GiB}) {

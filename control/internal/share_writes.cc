@@ -82,7 +82,12 @@ Result<agent::PreparedShare> StartRunClaim(store::Store& store,
                                 .label = row->value.run_command,
                                 .allocations = row->value.allocations,
                                 .tenant_uid = tenant_uid});
-    if (!share || row->value.phase == ClaimPhase::kCommitted) return share;
+    if (!share) return share;
+    if (row->value.phase == ClaimPhase::kCommitted) {
+      // It may have been resized since the row was read.
+      if (auto enforced = EnforceRows(store, agent, id); !enforced) return Fail(enforced.error());
+      return share;
+    }
     Claim committed = row->value;
     committed.phase = ClaimPhase::kCommitted;
     committed.reason = "In use.";
@@ -114,6 +119,10 @@ Result<void> PrepareDesktop(store::Store& store,
                               .allocations = claim->value.allocations,
                               .tenant_uid = *tenant_uid});
   if (!share) return Fail(share.error());
+  // It may have been resized since the row was read.
+  if (auto enforced = EnforceRows(store, agent, desktop.claim); !enforced) {
+    return Fail(enforced.error());
+  }
   runtime::LaunchSpec spec;
   spec.desktop = desktop.id;
   spec.name = desktop.name;

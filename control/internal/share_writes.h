@@ -26,6 +26,10 @@ Result<agent::PreparedShare> StartRunClaim(store::Store& store,
                                            const ClaimId& id,
                                            uint32_t tenant_uid);
 
+// Makes the agent grant what the claim's rows say, also when they change meanwhile. Succeeds for a
+// share that is not prepared.
+Result<void> EnforceRows(store::Store& store, agent::Agent& agent, const ClaimId& id);
+
 // See Control::Resize.
 Result<void> ResizeClaim(store::Store& store,
                          agent::Agent& agent,

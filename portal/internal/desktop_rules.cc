@@ -113,6 +113,20 @@ OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_vi
   return No(std::move(problem));
 }
 
+namespace {
+
+// What it wishes or what it holds, whichever is more: a resize changes them one after the other.
+Bytes MemoryOf(App& app, const Desktop& desktop) {
+  Bytes held;
+  const auto claim = app.objects.Get<Claim>(desktop.claim.text());
+  if (claim) {
+    for (const Allocation& allocation : (*claim)->value.allocations) held += allocation.memory;
+  }
+  return std::max(held, desktop.request.memory);
+}
+
+}  // namespace
+
 OrProblem<void> CheckQuota(App& app,
                            const User& user,
                            const ClaimRequest& request,
@@ -127,7 +141,7 @@ OrProblem<void> CheckQuota(App& app,
     if (desktop.owner != user.id || desktop.id == but) continue;
     if (desktop.desired == DesiredState::kDeleted) continue;
     ++count;
-    if (desktop.desired == DesiredState::kRunning) memory += desktop.request.memory;
+    if (desktop.desired == DesiredState::kRunning) memory += MemoryOf(app, desktop);
   }
   if (user.quota.desktops_max > 0 && count > user.quota.desktops_max) {
     return No(ProblemCode::kQuotaExceeded,

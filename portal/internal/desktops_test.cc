@@ -255,6 +255,7 @@ TEST_F(Desktops, StayAsTheyAreWhenControlRefusesTheSize) {
       Ask("POST", Path(desktop) + "/resize").As(lina).Json({{"memory_bytes", GiB(4).value()}}),
       409);
   EXPECT_EQ(problem["detail"], "The share stays as it is: its programs use 5 GiB now.");
+  EXPECT_EQ(problem["code"], "share_in_use");
   const Json shown = world.SendForJson(Ask("GET", Path(desktop)).As(lina), 200);
   EXPECT_EQ(shown["gpu"]["memory_bytes"], desktop.request.memory.value());
 }

@@ -39,17 +39,19 @@ OrProblem<void> ResizeHeld(App& app, const Desktop& desktop) {
   if (desktop.claim.text().empty()) return {};
   const auto done = app.control.Resize(desktop.claim, desktop.request);
   if (done || done.error().code == Code::kNotFound) return {};
-  // Stopped, or failed: its claim has ended, and the wish counts from the next start.
-  if (done.error().code == Code::kFailedPrecondition && !IsRunning(desktop.state) &&
-      desktop.state != DesktopState::kQueued) {
-    return {};
+  const std::string said = fmt::format("The share stays as it is: {}.", done.error().message);
+  switch (done.error().code) {
+    case Code::kInvalidArgument:
+      // Stopped, or failed: its claim has ended, and the wish counts from the next start.
+      if (!IsRunning(desktop.state) && desktop.state != DesktopState::kQueued) return {};
+      return No(ProblemCode::kStateConflict, said);
+    case Code::kFailedPrecondition:
+      return No(ProblemCode::kShareInUse, said);
+    case Code::kResourceExhausted:
+      return No(ProblemCode::kStateConflict, said);
+    default:
+      return No(done.error());
   }
-  if (done.error().code == Code::kFailedPrecondition ||
-      done.error().code == Code::kResourceExhausted) {
-    return No(ProblemCode::kStateConflict,
-              fmt::format("The share stays as it is: {}.", done.error().message));
-  }
-  return No(done.error());
 }
 
 }  // namespace
@@ -58,8 +60,14 @@ Answer ResizeDesktop(App& app, const Call& call) {
   const auto share = ReadShare(call);
   if (!share) return tl::unexpected(share.error());
   const std::lock_guard gate(app.quota_gate);
+  // Of the last try: what to go back to when the desktop's row could not be written.
+  ClaimId claim;
+  ClaimRequest before;
+  bool resized = false;
   const auto change = [&](Desktop& desktop) -> OrProblem<void> {
     ClaimRequest& request = desktop.request;
+    claim = desktop.claim;
+    before = request;
     request.memory = share->memory;
     request.guarantee = share->guarantee;
     request.guarantee_by_memory = share->guarantee_by_memory;
@@ -70,11 +78,16 @@ Answer ResizeDesktop(App& app, const Call& call) {
     if (desktop.desired == DesiredState::kRunning) {
       if (auto may = CheckQuota(app, (*owner)->value, request, desktop.id); !may) return may;
     }
-    return ResizeHeld(app, desktop);
+    auto done = ResizeHeld(app, desktop);
+    resized = done.has_value() && !claim.empty();
+    return done;
   };
   const auto desktop =
       ChangeDesktop(app, call, {"desktop.resize", call.id, "ok", ShareText(*share)}, change);
-  if (!desktop) return tl::unexpected(desktop.error());
+  if (!desktop) {
+    if (resized) (void)app.control.Resize(claim, before);
+    return tl::unexpected(desktop.error());
+  }
   return JsonResponse(200, View(app).Json(*desktop), desktop->version);
 }
 

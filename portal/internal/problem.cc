@@ -26,6 +26,7 @@ constexpr std::array kTable = std::to_array<ProblemRow>({
     {kNotFound, "not_found", 404, "Not found"},
     {kMethodNotAllowed, "method_not_allowed", 405, "This cannot be done here"},
     {kStateConflict, "state_conflict", 409, "Not possible in this state"},
+    {kShareInUse, "share_in_use", 409, "Its programs use more than that"},
     {kAlreadyExists, "already_exists", 409, "It exists already"},
     {kStaleVersion, "stale_version", 412, "Somebody changed it in between"},
     {kTooLarge, "too_large", 413, "The body is too large"},

@@ -30,6 +30,7 @@ enum class ProblemCode {
   kNotFound,
   kMethodNotAllowed,
   kStateConflict,
+  kShareInUse,
   kAlreadyExists,
   kStaleVersion,
   kTooLarge,

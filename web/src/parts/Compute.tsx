@@ -20,7 +20,10 @@ export function computeWords(wish: ComputeWish, byMemory: number, words: Words):
   const said =
     guarantee === 0
       ? words.t('compute.best_effort')
-      : words.t('compute.guaranteed', { percent: guarantee });
+      : // What others were promised of the card's time may leave less than the memory's part.
+        words.t(wish.guarantee === null ? 'compute.up_to' : 'compute.guaranteed', {
+          percent: guarantee,
+        });
   return wish.cap > 0 ? `${said}, ${words.t('compute.capped', { percent: wish.cap })}` : said;
 }
 
