@@ -462,5 +462,17 @@ TEST(TheWatch, IsNotThereWhereNoGateEverClosed) {
   EXPECT_LE(std::stoi(open), std::stoi(before) + 1);  // The simulated card's own.
 }
 
+// Work for longer than the program looks: the watch would wake each millisecond.
+TEST(TheWatch, RestsBeforeTheDriverIsTornDown) {
+  ShareBox box;
+  Hand hand(box);
+  Program program(box);
+  hand.Grant(GrantMode::kRun);
+  EXPECT_EQ(program.Ask("do kernel 1 10"), "0");
+  EXPECT_TRUE(hand.AwaitBell());  // The watch is there and has looked.
+  EXPECT_EQ(program.Ask("do kernel 1 60000000"), "0");
+  EXPECT_EQ(program.Ask("leave"), "still");
+}
+
 }  // namespace
 }  // namespace sluice::shim

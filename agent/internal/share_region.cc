@@ -194,7 +194,9 @@ Result<void> ShareRegion::Resize(const std::vector<Allocation>& allocations) {
     before.push_back(page.devices[i].memory_limit_bytes);
     page.devices[i].memory_limit_bytes = static_cast<uint64_t>(allocations[i].memory.value());
   }
-  // Lowered first, then looked at: what is granted after the look fits the new limit.
+  // Lowered first (by sequentially consistent stores), then looked at: what is granted after the
+  // look fits the new limit. A program looks at the limit once more after it has charged, so a
+  // charge by the old limit that this look misses is taken back.
   for (size_t i = 0; i < allocations.size(); ++i) {
     const uint64_t limit = page.devices[i].memory_limit_bytes;
     const uint64_t used =

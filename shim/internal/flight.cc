@@ -313,10 +313,11 @@ void ForgetContextFlight(CUcontext context) {
 
 void ForgetFlights() {
   for (Flight& flight : flights) {
+    // Taken for a card that was never gated, too: a new row of lanes is said to be of card 0.
+    flight.lock.Reset();
     if (flight.slot.load(std::memory_order_relaxed) == nullptr) {
       continue;
     }
-    flight.lock.Reset();
     flight.submitted_ns = flight.finished_ns = flight.launch_ns = 0;
     flight.head = flight.tail = 0;
     flight.asker.store(0, std::memory_order_relaxed);
@@ -333,10 +334,18 @@ void ForgetFlights() {
 }
 
 OutsideCaptures::OutsideCaptures() {
+  // What a driver lacks is looked for at each call.
+  static constinit std::atomic<bool> missing{false};
+  if (missing.load(std::memory_order_relaxed)) {
+    return;
+  }
+  // Without asking whether there is a capture: another thread may begin one right now.
   int mode = kCaptureRelaxed;
-  if (captures_active.load(std::memory_order_relaxed) > 0 &&
-      Cuda(Call::k_cuThreadExchangeStreamCaptureMode, &mode) == kSuccess) {
+  const CUresult result = Cuda(Call::k_cuThreadExchangeStreamCaptureMode, &mode);
+  if (result == kSuccess) {
     mode_ = mode;
+  } else if (result == kNotSupported) {
+    missing.store(true, std::memory_order_relaxed);
   }
 }
 

@@ -470,6 +470,7 @@ void AfterQuery() {
     return;
   }
   const int kept = errno;
+  const OutsideCaptures outside;
   // The default streams are always there to be asked; another handle may be gone by now.
   for (const uintptr_t stream : {kLegacyStream, kPerThreadDefault}) {
     const Lane& lane = LaneFor(*thread_lanes, stream);

@@ -266,8 +266,21 @@ bool TryCharge(Card card, uint64_t bytes) {
   if (slot < 0) {
     return false;
   }
+  const region::Account account = {state.ledger, card, slot};
   Hold hold(state.account_lock[card]);
-  return region::Charge({state.ledger, card, slot}, bytes, region::Room(Policy(card)));
+  const uint64_t room = region::Room(Policy(card));
+  if (!region::Charge(account, bytes, room)) {
+    return false;
+  }
+  // The agent lowers the limit and then looks at the total; we raised the total and now look at the
+  // limit. So either it saw these bytes, or we see its new limit here, however long we stood still.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const uint64_t now = region::Room(Policy(card));
+  if (now < room && region::Total(*state.ledger, card) > now) {
+    region::Return(account, bytes);
+    return false;
+  }
+  return true;
 }
 
 CUresult Charge(Card card, uint64_t bytes) {

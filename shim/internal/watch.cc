@@ -16,6 +16,8 @@
 #include "shim/internal/gate.h"
 #include "shim/internal/wait.h"
 
+extern "C" int __cxa_atexit(void (*function)(void*), void* argument, void* dso_handle);
+
 namespace sluice::shim {
 namespace {
 
@@ -39,6 +41,58 @@ enum Watcher : uint32_t { kNone = 0, kAwake = 1, kDozes = 2 };
 constinit std::atomic<uint32_t> watcher{kNone};
 constinit std::atomic<uint64_t> failed_ns{0};
 constinit std::atomic<uint32_t> cards{0};  // One bit per card that was ever gated.
+
+// At the process's end the driver goes away under the watch, which must be out of it by then.
+constexpr uint64_t kStopNs = 100 * kMilli;
+constexpr uint32_t kStopLookUs = 100;
+struct Stop {
+  std::atomic<bool> registered{false};  // Survives a fork, as the registration does.
+  std::atomic<int> pid{0};              // Of the process whose watch this is.
+  std::atomic<uint32_t> thread{0};
+  std::atomic<bool> told{false};
+  std::atomic<bool> driving{false};  // The watch is at the driver, or about to be.
+};
+constinit Stop stop;
+
+// While it lives, the watch may call the driver. Once the process ends none begins any more: the
+// thread stands still for the rest, as its own end would run destructors of the driver's.
+class AtDriver {
+ public:
+  AtDriver() {
+    stop.driving.store(true, std::memory_order_seq_cst);
+    while (stop.told.load(std::memory_order_seq_cst)) {
+      stop.driving.store(false, std::memory_order_release);
+      static constinit std::atomic<uint32_t> never{0};
+      AwaitChange(never, 0, kDozeNs);
+    }
+  }
+  AtDriver(const AtDriver&) = delete;
+  AtDriver& operator=(const AtDriver&) = delete;
+  ~AtDriver() { stop.driving.store(false, std::memory_order_release); }
+};
+
+// Run by exit, before whatever the driver registered when it was loaded. Waits for a bounded time
+// only: the caller may be the driver's thread or hold its locks.
+void StopWatch(void*) {
+  const int kept = errno;
+  if (stop.pid.load(std::memory_order_relaxed) == getpid()) {
+    stop.told.store(true, std::memory_order_seq_cst);
+    const uint64_t end = NowNs() + kStopNs;
+    while (stop.thread.load(std::memory_order_relaxed) != ThreadNumber() &&
+           stop.driving.load(std::memory_order_seq_cst) && NowNs() < end) {
+      Nap(kStopLookUs);
+    }
+  }
+  errno = kept;
+}
+
+void RegisterStop() {
+  stop.pid.store(getpid(), std::memory_order_relaxed);
+  if (!stop.registered.exchange(true, std::memory_order_relaxed) &&
+      __cxa_atexit(StopWatch, nullptr, nullptr) != 0) {
+    stop.registered.store(false, std::memory_order_relaxed);
+  }
+}
 
 constexpr int kLowestFile = 768;
 struct Bell {
@@ -96,6 +150,7 @@ struct Look {
 };
 
 Look LookAfter(Card card, const region::PolicyPage& policy, CUcontext& current) {
+  const AtDriver at_driver;
   const region::ComputeGrant& grant = policy.grants[card];
   const uint32_t word = grant.word.load(std::memory_order_acquire);
   const uint64_t now = NowNs();
@@ -160,8 +215,12 @@ bool LookRound(const region::PolicyPage& policy, CUcontext& current) {
 
 void* Run(void*) {
   prctl(PR_SET_NAME, "sluice-gate", 0, 0, 0);
-  int mode = 2;  // Relaxed: what it asks the driver disturbs no capture.
-  Cuda(Call::k_cuThreadExchangeStreamCaptureMode, &mode);
+  stop.thread.store(ThreadNumber(), std::memory_order_relaxed);
+  {
+    const AtDriver at_driver;
+    int mode = 2;  // Relaxed: what it asks the driver disturbs no capture.
+    Cuda(Call::k_cuThreadExchangeStreamCaptureMode, &mode);
+  }
   CUcontext current = nullptr;
   uint64_t busy_ns = NowNs();
   while (true) {
@@ -231,9 +290,12 @@ void Watch(Card card) {
   const uint64_t failed = failed_ns.load(std::memory_order_relaxed);
   const int kept = errno;
   if ((failed == 0 || NowNs() - failed >= kAgainNs) &&
-      watcher.compare_exchange_strong(state, kAwake) && !StartThread()) {
-    failed_ns.store(NowNs(), std::memory_order_relaxed);
-    watcher.store(kNone, std::memory_order_relaxed);
+      watcher.compare_exchange_strong(state, kAwake)) {
+    RegisterStop();
+    if (!StartThread()) {
+      failed_ns.store(NowNs(), std::memory_order_relaxed);
+      watcher.store(kNone, std::memory_order_relaxed);
+    }
   }
   errno = kept;
 }
@@ -254,6 +316,10 @@ void ForgetWatch() {
   watcher.store(kNone, std::memory_order_relaxed);
   failed_ns.store(0, std::memory_order_relaxed);
   cards.store(0, std::memory_order_relaxed);
+  stop.pid.store(0, std::memory_order_relaxed);
+  stop.thread.store(0, std::memory_order_relaxed);
+  stop.told.store(false, std::memory_order_relaxed);
+  stop.driving.store(false, std::memory_order_relaxed);
 }
 
 }  // namespace sluice::shim

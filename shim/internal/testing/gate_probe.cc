@@ -13,6 +13,8 @@
 //   fork FORM                a child does it: the child's code
 //   release                  retains and releases the context: the code
 //   threads                  how many threads the process has
+//   leave                    ends the program: "still" when the gate's thread rests while the
+//                            driver would be torn down, "moving" when it goes on, "none" without it
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -21,6 +23,7 @@
 #include <cstring>
 #include <dirent.h>
 #include <dlfcn.h>
+#include <fstream>
 #include <iostream>
 #include <sstream>
 #include <string>
@@ -228,6 +231,47 @@ int Threads() {
   return count;
 }
 
+// How often the gate's thread has slept; 0: there is none.
+long GateSleeps() {
+  long sleeps = 0;
+  DIR* const folder = opendir("/proc/self/task");
+  while (const dirent* entry = readdir(folder)) {
+    const std::string path = std::string("/proc/self/task/") + entry->d_name;
+    std::string name;
+    std::ifstream(path + "/comm") >> name;
+    std::ifstream status(path + "/status");
+    for (std::string line; name == "sluice-gate" && std::getline(status, line);) {
+      std::istringstream words(line);
+      std::string key;
+      if (words >> key; key == "voluntary_ctxt_switches:") {
+        words >> sleeps;
+      }
+    }
+  }
+  closedir(folder);
+  return sleeps;
+}
+
+std::atomic<bool> leaves{false};
+
+// Registered first, so it runs when the driver's own end would.
+void SayHowGateRests() {
+  if (!leaves) {
+    return;
+  }
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  long before = GateSleeps();
+  bool still = before == 0;
+  while (!still && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const long now = GateSleeps();
+    still = now == before;
+    before = now;
+  }
+  printf("%s\n", before == 0 ? "none" : still ? "still" : "moving");
+  fflush(stdout);
+}
+
 std::string Answer(std::istringstream& words) {
   std::string verb;
   std::string form;
@@ -269,9 +313,14 @@ std::string Answer(std::istringstream& words) {
 
 int main() {
   using namespace sluice::shim;
+  atexit(SayHowGateRests);
   printf("%s\n", Start() ? "ready" : "no driver");
   fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
+    if (line == "leave") {
+      leaves = true;
+      break;
+    }
     std::istringstream words(line);
     printf("%s\n", Answer(words).c_str());
     fflush(stdout);
