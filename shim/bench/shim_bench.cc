@@ -10,6 +10,7 @@
 #include <cstring>
 #include <linux/futex.h>
 #include <optional>
+#include <poll.h>
 #include <string>
 #include <sys/syscall.h>
 #include <thread>
@@ -28,7 +29,7 @@ using sluice::shim::bench::Print;
 using sluice::shim::bench::Side;
 
 const std::string kWorker = SLUICE_BUILD_DIR "/bench/shim_bench_worker";
-constexpr int kTurns = 9;
+constexpr int kTurns = 5;
 
 // What an agent grants meanwhile, on our side; a peer gets a cap of half a card.
 enum class Grants { kNone, kHeld, kRenewed };
@@ -81,14 +82,25 @@ double One(Side& side, const Row& row) {
   return outcome.status == 0 ? std::stod(outcome.output) : Failed(side, row, outcome.status);
 }
 
-// So many at once; the median of their CPU times.
-double Together(Side& side, const Row& row) {
+// So many at once; the median of their CPU times. A peer's program that says nothing for so long is
+// ended and counted in `hung`.
+double Together(Side& side, const Row& row, int& hung) {
   std::vector<ShareBox::Started> all;
   for (int i = 0; i < row.together; ++i) {
     all.push_back(side.box().Start({kWorker, row.words[0]}, side.Environment(false)));
   }
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   std::vector<double> values;
   for (auto& started : all) {
+    pollfd answer = {started.from, POLLIN, 0};
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        patience - std::chrono::steady_clock::now());
+    const int wait = std::max(0, static_cast<int>(left.count()));
+    if (poll(&answer, 1, side.kind() == Side::Kind::kPeer ? wait : -1) == 0) {
+      side.box().Kill(started);
+      ++hung;
+      continue;
+    }
     const std::string line = ShareBox::ReadLine(started.from);
     const int status = side.box().Finish(started);
     values.push_back(status == 0 ? std::stod(line) : Failed(side, row, status));
@@ -134,9 +146,9 @@ class Granting {
   std::jthread thread_;
 };
 
-double Measure(Side& side, const Row& row) {
+double Measure(Side& side, const Row& row, int& hung) {
   if (row.together > 0) {
-    return Together(side, row) * row.scale;
+    return Together(side, row, hung) * row.scale;
   }
   std::optional<Granting> granting;
   if (row.grants != Grants::kNone && side.kind() == Side::Kind::kOurs) {
@@ -169,10 +181,11 @@ void CheckSides(std::vector<Side>& sides) {
 
 void MeasureAndPrint(const Row& row, std::vector<Side>& sides, const Peer& peer) {
   std::vector<std::vector<double>> values(sides.size());
+  int hung = 0;
   for (int turn = 0; turn < kTurns; ++turn) {
     for (size_t i = 0; i < sides.size(); ++i) {
       if (sides[i].kind() != Side::Kind::kPeer || row.of_peer) {
-        values[i].push_back(Measure(sides[i], row));
+        values[i].push_back(Measure(sides[i], row, hung));
       }
     }
   }
@@ -188,13 +201,18 @@ void MeasureAndPrint(const Row& row, std::vector<Side>& sides, const Peer& peer)
              "added to a driver that answers at once: %.4f without, %.4f with",
              base,
              total);
+    std::string added = config;
+    if (hung > 0 && sides[i].kind() == Side::Kind::kPeer) {
+      added += "; of " + std::to_string(kTurns * row.together) + " programs " +
+               std::to_string(hung) + " did not go on within 5 s and were ended";
+    }
     Print(
         {row.name,
          total - base,
          row.unit,
          static_cast<int>(std::count_if(
              values[i].begin(), values[i].end(), [](double value) { return !std::isnan(value); })),
-         config,
+         added,
          sides[i].kind() == Side::Kind::kPeer ? peer.name : ""});
   }
 }
