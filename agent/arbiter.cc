@@ -41,7 +41,8 @@ void Arbiter::Core::AddSeat(Share& share, const CardTerms& terms) {
     card.runner = share.id;
     seat.TellRun(now_, options_.in_flight, now_);
   } else if (terms.found == GrantMode::kOpen) {
-    seat.mode = GrantMode::kOpen;
+    seat.TellOpen();
+    seat.fresh = false;  // Its page says so.
   } else {
     seat.mode = GrantMode::kRun;
     seat.TellWait(now_);
@@ -57,6 +58,10 @@ void Arbiter::Core::Drop(Share& share, int index) {
   Unreserve(share.id);
   card.seats.erase(share.id);
   share.seats.erase(index);
+  // Perhaps for the one that goes.
+  for (const auto& [id, seat] : card.seats) {
+    seat->held_back_until = Nanos(0);
+  }
   if (card.seats.empty()) {
     cards_.erase(index);
   }
@@ -85,13 +90,17 @@ void Arbiter::Core::Join(ShareId id, const ShareTerms& terms, Nanos now) {
     }
     Seat& seat = found->second;
     seat.Accrue(now_, options_);
+    const bool was_capped = seat.capped();
     seat.terms = wanted;
     const SeatClass rank = {wanted.guarantee_millis > 0, terms.priority};
     if (seat.rank != rank) {
       seat.rank = rank;
+      seat.held_back_until = Nanos(0);
       seat.virtual_time = cards_.at(wanted.card).progress[rank];
     }
-    seat.tokens = std::min(seat.tokens, seat.Burst(options_));
+    // What it used before there was a cap is not owed to it.
+    const Nanos burst = seat.Burst(options_);
+    seat.tokens = was_capped ? std::min(seat.tokens, burst) : burst;
   }
 }
 
@@ -125,8 +134,18 @@ void Arbiter::Core::LimitCredit(Card& card, Seat& seat) {
 }
 
 void Arbiter::Core::EndHold(Seat& seat) {
+  const Card& card = CardOf(seat);
+  const Nanos over = now_ - seat.revoked;
   Nanos& longest = CardOf(seat).overrun_virtual;
-  longest = std::max(seat.Virtual(now_ - seat.revoked), longest * 7 / 8);
+  longest = std::max(seat.Virtual(over), longest * 7 / 8);
+  // Among equals it is the virtual time that makes up for it; those who come first have no such
+  // account with it.
+  const bool kept_others = std::ranges::any_of(card.seats, [&](const auto& entry) {
+    return entry.second->rank > seat.rank && Wants(*entry.second);
+  });
+  if (over >= options_.drain && kept_others) {
+    seat.held_back_until = now_ + over * options_.overrun_pause;
+  }
 }
 
 void Arbiter::Core::Observe(SeatId id, const Observation& seen, Nanos now) {
@@ -154,10 +173,12 @@ Nanos Arbiter::Core::Correct(SeatId id, Nanos busy, Nanos window, Nanos now) {
   // may have been the window before's.
   const Nanos excess =
       std::clamp(busy, Nanos(0), window) - (seat->held - seat->held_at_look) - window / 10;
-  const bool gated = seat->mode != GrantMode::kOpen;
+  // Through an open gate nothing is held: such a window says nothing, not even of the next.
+  const bool gated = !seat->open_since_look;
   const Nanos certain = gated ? std::max(Nanos(0), std::min(excess, seat->excess)) : Nanos(0);
   seat->Charge(certain);
-  seat->excess = excess;
+  seat->excess = gated ? excess : Nanos(0);
+  seat->open_since_look = seat->mode == GrantMode::kOpen;
   seat->held_at_look = seat->held;
   return certain;
 }
@@ -270,7 +291,7 @@ bool Arbiter::Core::MayRun(const Seat& seat) const {
   if (seat.mode == GrantMode::kRun) {
     return !seat.capped() || seat.tokens > Nanos(0);
   }
-  return now_ >= seat.not_before && seat.CapDelay(seat.Burst(options_) / 2) == Nanos(0);
+  return now_ >= seat.Earliest() && seat.CapDelay(seat.Burst(options_) / 2) == Nanos(0);
 }
 
 bool Arbiter::Core::IsEligible(const Seat& seat) const {

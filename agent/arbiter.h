@@ -51,6 +51,10 @@ struct ArbiterOptions {
   // longer.
   Nanos drain{20'000'000};
   Nanos drain_max{1'000'000'000};
+  // Whose work kept those who come first (a guarantee before best effort, a higher priority)
+  // waiting for longer than `drain` is not served for so many times as long. Less: they lose more
+  // to work that does not let go. More: such work is done more slowly.
+  int64_t overrun_pause = 20;
   // What a share that napped is owed at most (or twice the longest recent hold of the card).
   // Shorter: bursts start late. Longer: they come with nobody else served meanwhile.
   Nanos credit{20'000'000};

@@ -395,6 +395,56 @@ TEST(Arbiter, LetsALiarHurtOnlyItself) {
   }
 }
 
+// What a share whose threads often pause gets done in 5 s, in percent of what it does alone.
+double LeftBesideAnother(World& world, ShareId owner) {
+  world.Run(500ms);
+  const Nanos before = world.Done(owner);
+  world.Run(5s);
+  return 100 * Seconds(world.Done(owner) - before) * 11 / 5;
+}
+
+TEST(Arbiter, KeepsAGuaranteeBesideBestEffortThatDoesNotDrain) {
+  Program never_drains = Steady();
+  never_drains.never_drains = true;
+  // The second says that its launches are long, and lets go just in time.
+  for (const Program& other : {never_drains, Steady(300ms)}) {
+    for (const bool best_effort : {true, false}) {
+      World world;
+      world.Add({.guarantee = best_effort ? 0U : 500U}, other);
+      const ShareId owner =
+          world.Add({.guarantee = 500, .priority = best_effort ? 0 : 1}, Eager(1ms, 10ms));
+      const double left = LeftBesideAnother(world, owner);
+      Show("beside work of a lower class that does not let go, percent", left);
+      EXPECT_GE(left, 80);
+    }
+  }
+}
+
+TEST(Arbiter, ServesBestEffortAgainWhenWhomItHeldUpIsGone) {
+  World world;
+  const ShareId late = world.Add({.guarantee = 0, .cap = 900}, Steady(900ms));
+  const ShareId owner = world.Add({.guarantee = 500}, Eager(1ms, 10ms));
+  world.Run(3s);
+  const Nanos before = world.Served(late);
+  EXPECT_LE(before, 2s);
+  world.Remove(owner);
+  world.Run(5s);
+  EXPECT_GE(world.Served(late) - before, 3s);
+}
+
+TEST(Arbiter, CountsForACapOnlyWhatWasUsedSinceThereIsOne) {
+  World world;
+  const ShareId share = world.Add({.guarantee = 500}, Steady());
+  const ShareId other = world.Add({.guarantee = 500}, {.launch = 1ms, .to = 6s});
+  world.Run(5s);
+  world.SetTerms(share, {.guarantee = 500, .cap = 400});
+  world.SetTerms(other, {.guarantee = 500});
+  world.Run(1s);
+  const double had = Busy(world, {share}, 2s);
+  Show("a cap of 40 that was set while it ran", had);
+  EXPECT_NEAR(had, 40, 3);
+}
+
 TEST(Arbiter, LendsTheTurnsOfAProgramThatWasStopped) {
   World world;
   const ShareId stopped = world.Add({.guarantee = 500}, {.launch = 1ms, .stops = 2s});
@@ -434,6 +484,32 @@ TEST(Arbiter, ChargesWhatTheDriverSawBeyondTheAccount) {
   arbiter.Correct({2, 0}, 50ms, 1s, 1s);
   arbiter.Correct({2, 0}, 50ms, 1s, 2s);
   EXPECT_EQ(arbiter.AccountOf({2, 0})->held, 0ns);
+}
+
+TEST(Arbiter, ChargesNothingForWhatTheDriverSawThroughAnOpenGate) {
+  Arbiter arbiter({});
+  const ShareTerms terms = {.cards = {{.card = 0, .guarantee_millis = 500}}};
+  arbiter.Join(1, terms, 0ns);
+  arbiter.Step(0ns);
+  arbiter.Observe({1, 0}, {}, 0ns);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 900ms, 1s, 1s), 0ns);
+  // The gate closes in the middle of the second window; in the third the samples may lag.
+  arbiter.Join(2, terms, 1500ms);
+  arbiter.Step(1500ms);
+  arbiter.Observe({1, 0}, {}, 1500ms);
+  EXPECT_NE(arbiter.AccountOf({1, 0})->mode, GrantMode::kOpen);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 900ms, 1s, 2s), 0ns);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 900ms, 1s, 3s), 0ns);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 900ms, 1s, 4s), 800ms) << "what goes on is no lag";
+  // Open and closed again within one window.
+  arbiter.Leave(2, 4100ms);
+  arbiter.Step(4100ms);
+  EXPECT_EQ(arbiter.AccountOf({1, 0})->mode, GrantMode::kOpen);
+  arbiter.Join(2, terms, 4200ms);
+  arbiter.Step(4200ms);
+  arbiter.Observe({1, 0}, {}, 4200ms);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 900ms, 1s, 5s), 0ns);
+  EXPECT_EQ(arbiter.Correct({1, 0}, 900ms, 1s, 6s), 0ns);
 }
 
 TEST(Arbiter, OpensEveryGateWhereSomethingElseDividesTheCard) {

@@ -2,24 +2,29 @@
 // The arbiter's thread with processes that speak through real pages, bells and futexes.
 #include "agent/internal/compute.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <climits>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <gtest/gtest.h>
 #include <linux/futex.h>
 #include <random>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
 
+#include "agent/internal/compute_share.h"
+#include "agent/internal/files.h"
 #include "agent/internal/share_region.h"
 
 namespace sluice::agent {
@@ -37,6 +42,13 @@ bool Eventually(const std::function<bool()>& condition) {
     std::this_thread::yield();
   }
   return true;
+}
+
+// Whether that thread of this process, if there is one, is asleep.
+bool Sleeps(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string line;
+  return std::getline(file, line) && line.find(") S ") != std::string::npos;
 }
 
 // One share as its processes see it: the policy for reading, one slot of the ledger, the bell.
@@ -217,6 +229,57 @@ TEST_F(ComputeTest, WakesWhoSleepsOnAMappingForReading) {
     a->slot().waiting.store(0);
   }
   EXPECT_TRUE(woken);
+}
+
+TEST_F(ComputeTest, WakesFewWhereManySleep) {
+  const auto tenant = Join("a", 500);
+  compute_.reset();  // The grants here are the test's alone.
+  const auto share = ComputeShare::Open(FolderOf("a"));
+  ASSERT_TRUE(share);
+  constexpr size_t kSleepers = 80;
+  const uint32_t word = tenant->grant().word.load();
+  std::vector<std::atomic<pid_t>> numbers(kSleepers);
+  std::vector<std::thread> sleepers;
+  for (size_t i = 0; i < kSleepers; ++i) {
+    sleepers.emplace_back([&, i] {
+      numbers[i] = static_cast<pid_t>(syscall(SYS_gettid));
+      tenant->Sleep(word, 60s);
+    });
+  }
+  EXPECT_TRUE(Eventually(
+      [&] { return std::ranges::all_of(numbers, [](const auto& n) { return Sleeps(n); }); }));
+  (*share)->Tell(0, {.seat = {}, .mode = GrantMode::kRun, .fresh = true});
+  EXPECT_NE(tenant->grant().word.load(), word);
+  const long left =
+      syscall(SYS_futex, &tenant->grant().word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  EXPECT_EQ(left, static_cast<long>(kSleepers) - 64);
+  for (std::thread& sleeper : sleepers) {
+    sleeper.join();
+  }
+}
+
+TEST_F(ComputeTest, GoesOnAfterAFolderWithoutPages) {
+  EXPECT_FALSE(compute_->Join(ClaimId("ghost"), FolderOf("ghost")));
+  const auto a = Join("a", 500);
+  EXPECT_EQ(a->mode(), GrantMode::kOpen);
+  EXPECT_FALSE(compute_->Join(ClaimId("ghost"), FolderOf("ghost")));
+  compute_->Leave(ClaimId("ghost"));
+  const auto ghost = Join("ghost", 500);
+  EXPECT_EQ(ghost->mode(), GrantMode::kWait);
+}
+
+TEST(FileLimit, IsRaisedToWhatIsAllowed) {
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 256;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  RaiseFileLimit();
+  rlimit after = {};
+  EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, std::min<rlim_t>(before.rlim_max, 65'536));
+  EXPECT_EQ(after.rlim_max, before.rlim_max);
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST_F(ComputeTest, BeatsWhileNothingHappens) {

@@ -122,6 +122,7 @@ LocalAgent::~LocalAgent() {
 }
 
 Result<void> LocalAgent::Start() {
+  RaiseFileLimit();
   std::error_code error;
   std::filesystem::create_directories(options_.folder, error);
   if (error || chmod(options_.folder.c_str(), 0711) != 0) {

@@ -268,7 +268,7 @@ void Arbiter::Core::AlarmForIneligible(const Card& card) {
       continue;
     }
     const Nanos paid = now_ + seat->CapDelay(seat->Burst(options_) / 2);
-    Alarm(std::max({paid, seat->not_before, now_ + options_.drain_poll}));
+    Alarm(std::max({paid, seat->Earliest(), now_ + options_.drain_poll}));
   }
 }
 

@@ -103,16 +103,22 @@ ShareTerms Compute::TermsOf(State& state, Member& member) {
 
 Result<void> Compute::Join(const ClaimId& claim, const std::string& folder) {
   auto joined = state_.With([&](State& state) -> Result<void> {
-    Member& member = state.members[claim];
-    if (member.share == nullptr || !member.share->IsCurrent(folder)) {
+    const auto found = state.members.find(claim);
+    std::unique_ptr<ComputeShare> opened;
+    if (found == state.members.end() || !found->second.share->IsCurrent(folder)) {
       auto share = ComputeShare::Open(folder);
       if (!share) {
         return Fail(share.error());
       }
+      opened = std::move(*share);
+    }
+    // A member always has its share.
+    Member& member = state.members[claim];
+    if (opened != nullptr) {
       if (member.share != nullptr) {
         Watch(epoll_, EPOLL_CTL_DEL, member.share->bell(), 0, 0);
       }
-      member.share = std::move(*share);
+      member.share = std::move(opened);
       member.id = member.id == 0 ? ++state.last_id : member.id;
       state.by_id[member.id] = &member;
       Watch(epoll_, EPOLL_CTL_ADD, member.share->bell(), kBellEvent + member.id, EPOLLIN);

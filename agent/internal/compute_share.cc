@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -29,6 +28,10 @@ constexpr Nanos kRingsTime = 10ms;
 constexpr Nanos kPastMax = 1100ms;
 
 constexpr Nanos kSeenTime = 1s;
+
+// Threads woken by one change: a tenant can have any number asleep, and all other shares wait while
+// they are woken. The rest look again by themselves, within a tenth of a second.
+constexpr int kWokenMax = 64;
 
 // More work than anybody can have handed in says that the figures are nonsense.
 constexpr uint64_t kFlightNsMax = 1'000'000'000'000;
@@ -155,7 +158,7 @@ void ComputeShare::Tell(size_t device, const Grant& grant) {
   word = region::GrantWord((region::SequenceOf(word) + 1) & kSequenceMask, grant.mode);
   page.word.store(word, std::memory_order_seq_cst);
   // Not a private futex: those who wait map the file for reading, in other processes.
-  syscall(SYS_futex, &page.word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  syscall(SYS_futex, &page.word, FUTEX_WAKE, kWokenMax, nullptr, nullptr, 0);
 }
 
 // The agent makes a ledger whole that its tenant cut short; this mapping then needs its pages.

@@ -37,7 +37,8 @@ class ComputeShare {
   CardTerms TermsOf(size_t device) const;
 
   Observation Read(size_t device) const;
-  // Writes the grant; a fresh one gets the next sequence, and whoever sleeps at it wakes.
+  // Writes the grant; a fresh one gets the next sequence, and those who sleep at it wake: all of
+  // them where they are few.
   void Tell(size_t device, const Grant& grant);
 
   void Beat(Nanos now);

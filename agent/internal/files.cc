@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/internal/files.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
@@ -20,6 +22,21 @@ File::~File() {
 
 Mapping::~Mapping() {
   munmap(at_, bytes_);
+}
+
+void RaiseFileLimit() {
+  // Desktops inherit it, and programs there may try to close every file that they could have open:
+  // a hard limit of a billion would keep them at it for minutes.
+  constexpr rlim_t kEnough = 65'536;
+  rlimit files = {};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+    return;
+  }
+  const rlim_t wanted = std::min(files.rlim_max, kEnough);
+  if (files.rlim_cur < wanted) {
+    files.rlim_cur = wanted;
+    setrlimit(RLIMIT_NOFILE, &files);  // Else some shares fewer fit; each of them says so.
+  }
 }
 
 Error FromErrno(int error, std::string_view what, const std::string& path) {

@@ -62,6 +62,9 @@ Result<void> Publish(const std::string& from, const std::string& to);
 // Writes a small file in one step. Fails as MakeFile.
 Result<void> WriteSmall(const std::string& path, std::string_view text, unsigned mode);
 
+// Lets this process have as many files open as it may, up to 65,536: each share needs several.
+void RaiseFileLimit();
+
 // "No space left on device" and the path, with the fitting code.
 Error FromErrno(int error, std::string_view what, const std::string& path);
 

@@ -165,6 +165,7 @@ void Seat::StopFinish(Nanos now) {
 void Seat::TellOpen() {
   if (mode != GrantMode::kOpen) {
     mode = GrantMode::kOpen;
+    open_since_look = true;
     fresh = true;
     extended = false;
     blocking = false;

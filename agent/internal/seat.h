@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+
 #include "agent/arbiter.h"
 
 // One share on one card: what it was told, what it says, and what it is charged.
@@ -52,6 +54,8 @@ struct Seat {
   // A share that does nothing with its turns.
   int futile = 0;
   Nanos not_before{0};
+  // After work that kept those of a higher class waiting; whatever it says.
+  Nanos held_back_until{0};
 
   // Its account.
   Nanos accrued_at{0};
@@ -62,6 +66,7 @@ struct Seat {
   Nanos room{0};    // Time in which its own word may place use.
   Nanos excess{0};  // What the driver saw beyond the account, at the last look.
   Nanos held_at_look{0};
+  bool open_since_look = false;  // At some time, at least.
 
   bool wants() const { return seen.waiting || (mode != region::GrantMode::kWait && seen.busy); }
   bool capped() const { return terms.cap_millis > 0 && terms.cap_millis < 1000; }
@@ -71,6 +76,8 @@ struct Seat {
   Nanos Service(Nanos virtual_span) const;
   // The most that a cap lets it save up.
   Nanos Burst(const ArbiterOptions& options) const;
+  // When it may run again, but for its cap.
+  Nanos Earliest() const { return std::max(not_before, held_back_until); }
   // Until it may run again by its cap; 0: now.
   Nanos CapDelay(Nanos wanted_tokens) const;
 
