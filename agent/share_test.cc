@@ -130,6 +130,8 @@ TEST_F(ShareTest, HoldsProgramsToTheirCardAndLimit) {
   EXPECT_EQ(
       box_.Run({kProbe, "dlsym", "route", "cuMemAlloc_v2", std::to_string(2048 * kMib)}).output,
       "2\n");
+  // The context of a program that has ended is overhead until the agent's next look.
+  EXPECT_TRUE(Eventually([&] { return Usage().used == Bytes(0); }));
   EXPECT_EQ(
       box_.Run({kProbe, "dlsym", "route", "cuMemAlloc_v2", std::to_string(1600 * kMib)}).output,
       "0\n");

@@ -134,9 +134,10 @@ class Control {
 
   // Gives a claim that holds cards the memory, guarantee and cap of `wish` on the same cards, while
   // its programs run; repeating it changes nothing. Fails, and nothing is changed, with kNotFound,
-  // kInvalidArgument (it holds nothing, or a whole card), kFailedPrecondition (its programs use more
-  // memory than it would be left with) or kResourceExhausted (the card's other shares leave too little); the message has the figure.
-  // When the store fails it may be left with the smaller of the two sizes.
+  // kInvalidArgument (it holds nothing, or a whole card), kFailedPrecondition (its programs use
+  // more memory than it would be left with) or kResourceExhausted (the card's other shares leave
+  // too little); the message has the figure. When the store fails it may be left with the smaller
+  // of the two sizes.
   virtual Result<void> Resize(const ClaimId& claim, const ClaimRequest& wish) = 0;
 
   // Median time of each launch stage over the last launches that succeeded; 0: not known yet.

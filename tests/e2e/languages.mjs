@@ -88,7 +88,7 @@ await scenario('languages', { simulate: '1x24GiB,1x80GiB' }, async (stage) => {
     await tabTo(page, newDesktop, 'New desktop');
     await page.keyboard.press('Enter');
     await person.heading('desktops.new').waitFor();
-    const slider = page.getByRole('slider');
+    const slider = page.getByRole('slider', { name: t('new.share') });
     await slider.waitFor();
     await tabTo(page, page.locator('[role="radio"][aria-checked="true"]'), 'the templates');
     await page.keyboard.press('End');
