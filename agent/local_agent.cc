@@ -43,6 +43,9 @@ Result<void> CheckClaim(const ClaimId& claim) {
   return {};
 }
 
+// However many processes end: the cards are not read more often than this.
+constexpr Duration kLooksApart{100};
+
 void AddOnce(std::vector<std::string>& list, const std::string& text) {
   if (std::ranges::find(list, text) == list.end()) {
     list.push_back(text);
@@ -62,7 +65,8 @@ class LocalAgent final : public Agent {
         backend_(backend),
         sampler_(backend, options_.clock != nullptr ? *options_.clock : clock_, options_.on_health),
         epoll_(epoll_create1(EPOLL_CLOEXEC)),
-        stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+        stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        ended_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
   ~LocalAgent() override;
 
   Result<void> Start();
@@ -112,6 +116,7 @@ class LocalAgent final : public Agent {
   std::unique_ptr<Compute> compute_;
   File epoll_;
   File stop_;
+  File ended_;  // Written when a watched process has ended.
   std::jthread watcher_;
   std::jthread reader_;
 };
@@ -130,7 +135,8 @@ Result<void> LocalAgent::Start() {
   }
   epoll_event event = {};
   event.events = EPOLLIN;
-  if (!epoll_ || !stop_ || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event) != 0) {
+  if (!epoll_ || !stop_ || !ended_ ||
+      epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event) != 0) {
     return Fail(Code::kResourceExhausted, "no file descriptors left");
   }
   ArbiterOptions arbiter;
@@ -187,9 +193,18 @@ void LocalAgent::WatchLoop() {
   }
 }
 
+// Looks at regular times, and soon after a process has ended: what the driver held for it must not
+// stay charged to the next one.
 void LocalAgent::SampleLoop() {
-  pollfd stop = {stop_.get(), POLLIN, 0};
-  while (poll(&stop, 1, static_cast<int>(options_.sample_every.count())) <= 0) {
+  pollfd waits[] = {{stop_.get(), POLLIN, 0}, {ended_.get(), POLLIN, 0}};
+  const auto most = static_cast<int>(options_.sample_every.count());
+  const auto least = static_cast<int>(std::min(options_.sample_every, kLooksApart).count());
+  for (;;) {
+    if (poll(waits, 1, least) > 0) return;
+    poll(waits, 2, most - least);
+    if (waits[0].revents != 0) return;
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t got = read(ended_.get(), &count, sizeof(count));
     const Totals before = ReadTotals();
     Reconcile(sampler_.Sample(), before);
   }
@@ -226,6 +241,8 @@ void LocalAgent::HandleEnd(uint64_t event) {
     }
     state.watched.erase(found);
   });
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(ended_.get(), &one, sizeof(one));
 }
 
 LocalAgent::Totals LocalAgent::ReadTotals() {

@@ -61,7 +61,7 @@ class LocalAgentTest : public ::testing::Test {
     LocalAgentOptions options;
     options.folder = folder_ + "/shares";
     options.interposer = "/nowhere/libsluice-cuda.so";
-    options.sample_every = 10ms;
+    options.sample_every = sample_every_;
     options.sweep_every = 10ms;
     options.on_health = [this](const GpuId&, GpuHealth health, const std::string&) {
       health_ = health;
@@ -129,6 +129,7 @@ class LocalAgentTest : public ::testing::Test {
     return usage ? usage->devices.at(0).used : Bytes(-1);
   }
 
+  Duration sample_every_ = 10ms;
   std::string folder_;
   device::FakeBackend backend_;
   GpuId gpu_;
@@ -207,6 +208,24 @@ TEST_F(LocalAgentTest, CountsWhatTheDriverSeesBeyondTheLedger) {
   EXPECT_TRUE(Eventually([&] { return Used() == 3_GiB; }));
   backend_.SetProcesses(gpu_, {{child, 1_GiB}});
   EXPECT_TRUE(Eventually([&] { return Used() == 1_GiB; }));
+}
+
+TEST_F(LocalAgentTest, LooksAgainWhenAProcessHasEnded) {
+  ASSERT_TRUE(agent_->Prepare(Spec()));
+  const pid_t child = Hold(1_GiB);
+  backend_.SetProcesses(gpu_, {{child, 3_GiB}});
+  ASSERT_TRUE(Eventually([&] { return Used() == 3_GiB; }));
+  sample_every_ = std::chrono::hours(1);
+  Restart();
+  // Watched before it ends.
+  ASSERT_TRUE(Eventually([&] {
+    const auto usage = agent_->Usage(ClaimId("clm_1"));
+    return usage && !usage->processes.empty() && usage->processes[0].host_pid == child;
+  }));
+  ASSERT_EQ(Used(), 3_GiB);
+  backend_.SetProcesses(gpu_, {});
+  End(child);
+  EXPECT_TRUE(Eventually([&] { return Used() == Bytes(0); }));
 }
 
 TEST_F(LocalAgentTest, AddsUpHowBusyItsProcessesKeepTheCard) {
