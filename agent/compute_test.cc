@@ -324,6 +324,7 @@ TEST_F(ComputeTest, SaysWhatWasUsedAndWaitedFor) {
   const auto b = Join("b", 500);
   a->slot().waiting.store(1);
   a->slot().submitted_ns.store(1);
+  b->slot().submitted_ns.store(1);
   b->slot().waiting.store(1);
   a->Ring();
   const auto& device = a->policy().devices[0];
