@@ -80,6 +80,11 @@ Result<Bytes> ParseBytes(std::string_view text);
 // "30%" or "300" millis → 300. Fails with kInvalidArgument outside 0..1000.
 Result<ComputeMillis> ParseCompute(std::string_view text);
 
+// Whole percents of one GPU, never more than there are: 666 → 66.
+constexpr int64_t WholePercent(ComputeMillis compute) {
+  return compute.value() / 10;
+}
+
 // "90s", "15m", "2h", "1d" → ms. Fails with kInvalidArgument.
 Result<Duration> ParseDuration(std::string_view text);
 

@@ -43,6 +43,11 @@ TEST(ToText, SaysWhatWasAskedFor) {
   }
 }
 
+TEST(WholePercent, NeverSaysMoreThanThereIs) {
+  EXPECT_EQ(WholePercent(ComputeMillis(300)), 30);
+  EXPECT_EQ(WholePercent(ComputeMillis(666)), 66);
+}
+
 TEST(ParseCompute, ReadsPercentAndMillis) {
   EXPECT_EQ(*ParseCompute("30%"), ComputeMillis(300));
   EXPECT_EQ(*ParseCompute("300"), ComputeMillis(300));

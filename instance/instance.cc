@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "agent/local_agent.h"
+#include "base/host_name.h"
 #include "base/log.h"
 #include "control/control.h"
 #include "instance/cards.h"
 #include "instance/folders.h"
-#include "instance/host_name.h"
 #include "instance/layout.h"
 #include "instance/seed.h"
 #include "instance/version.h"

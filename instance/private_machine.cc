@@ -13,11 +13,11 @@
 
 #include "agent/local_agent.h"
 #include "base/clock.h"
+#include "base/host_name.h"
 #include "base/random.h"
 #include "control/control.h"
 #include "control/run_process.h"
 #include "instance/cards.h"
-#include "instance/host_name.h"
 #include "instance/layout.h"
 #include "model/pool.h"
 #include "runtime/fake.h"

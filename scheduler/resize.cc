@@ -2,17 +2,10 @@
 #include <algorithm>
 
 #include "scheduler/internal/fleet.h"
+#include "scheduler/internal/words.h"
 #include "scheduler/scheduler.h"
 
 namespace sluice::scheduler {
-namespace {
-
-std::string Percent(ComputeMillis compute) {
-  return std::to_string(compute.value() / 10) + "%";
-}
-
-}  // namespace
-
 std::variant<Allocation, WaitFor> Resize(const Gpu& gpu,
                                          const ClaimId& claim,
                                          const ClaimRequest& wish) {
@@ -29,7 +22,8 @@ std::variant<Allocation, WaitFor> Resize(const Gpu& gpu,
   Allocation allocation = internal::AllocationOn(wish, cards.front());
   const ComputeMillis left = internal::ComputeFree(cards.front());
   if (allocation.guarantee > left) {
-    return WaitFor{"the card has " + Percent(left) + " of its compute for this share", room};
+    return WaitFor{"the card has " + internal::Percent(left) + " of its compute for this share",
+                   room};
   }
   return allocation;
 }

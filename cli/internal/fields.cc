@@ -2,9 +2,7 @@
 #include "cli/internal/fields.h"
 
 #include <algorithm>
-#include <charconv>
 #include <fmt/core.h>
-#include <string_view>
 #include <utility>
 
 #include "base/units.h"
@@ -28,16 +26,20 @@ const CLI::Validator kTimeSpan(
     },
     "TIME");
 
+namespace {
+
+// "30" is 30% here.
+Result<ComputeMillis> ReadPercent(const std::string& text) {
+  return ParseCompute(text.ends_with('%') ? text : text + "%");
+}
+
+}  // namespace
+
 const CLI::Validator kPercent(
     [](std::string& text) {
-      const std::string_view digits(text.data(), text.size() - (text.ends_with('%') ? 1 : 0));
-      int64_t percent = -1;
-      const auto [end, error] =
-          std::from_chars(digits.data(), digits.data() + digits.size(), percent);
-      const bool whole = error == std::errc() && end == digits.data() + digits.size();
-      return whole && percent >= 0 && percent <= 100
-                 ? std::string()
-                 : fmt::format("'{}' is not a percentage of one GPU, 0% to 100%", text);
+      const auto compute = ReadPercent(text);
+      if (!compute) return compute.error().message;
+      return compute->value() % 10 == 0 ? std::string() : "must be a whole number of percents";
     },
     "PERCENT");
 
@@ -50,9 +52,7 @@ int64_t Seconds(const std::string& text) {
 }
 
 int64_t Percent(const std::string& text) {
-  int64_t percent = 0;
-  std::from_chars(text.data(), text.data() + text.size(), percent);
-  return percent;
+  return text.empty() ? 0 : WholePercent(*ReadPercent(text));
 }
 
 void AddComputeOptions(CLI::App& app, std::string& compute, std::string& cap) {

@@ -10,10 +10,6 @@
 namespace sluice::cli {
 namespace {
 
-int64_t Percent(ComputeMillis millis) {
-  return (millis.value() + 5) / 10;
-}
-
 Json JsonOf(const agent::InsideView& view) {
   Json json{{"claim_id", view.claim}, {"label", view.label}};
   json["devices"] = Json::array();
@@ -25,10 +21,10 @@ Json JsonOf(const agent::InsideView& view) {
                                {"overhead_bytes", device.overhead.value()},
                                {"peak_bytes", device.peak.value()},
                                {"refused", device.refused},
-                               {"guarantee_percent", Percent(device.guarantee)},
-                               {"cap_percent", Percent(device.cap)},
-                               {"compute_percent", Percent(device.compute_used)},
-                               {"waiting_percent", Percent(device.compute_waiting)}});
+                               {"guarantee_percent", WholePercent(device.guarantee)},
+                               {"cap_percent", WholePercent(device.cap)},
+                               {"compute_percent", WholePercent(device.compute_used)},
+                               {"waiting_percent", WholePercent(device.compute_waiting)}});
   }
   json["processes"] = Json::array();
   for (const agent::InsideProcess& process : view.processes) {
@@ -61,15 +57,15 @@ std::string WordsOf(const agent::InsideView& view) {
                         ToText(device.peak));
     const std::string promise =
         device.guarantee.value() > 0
-            ? fmt::format("{} % of its time guaranteed", Percent(device.guarantee))
+            ? fmt::format("{} % of its time guaranteed", WholePercent(device.guarantee))
             : "what others leave of its time";
     const std::string cap =
-        device.cap.value() > 0 ? fmt::format(", at most {} %", Percent(device.cap)) : "";
+        device.cap.value() > 0 ? fmt::format(", at most {} %", WholePercent(device.cap)) : "";
     text += fmt::format("{}{}; in the last second {} % used, {} % waited for\n",
                         promise,
                         cap,
-                        Percent(device.compute_used),
-                        Percent(device.compute_waiting));
+                        WholePercent(device.compute_used),
+                        WholePercent(device.compute_waiting));
     if (device.refused > 0) {
       text += fmt::format("{} allocations were refused because they would have passed the limit\n",
                           device.refused);

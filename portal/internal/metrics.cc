@@ -5,9 +5,10 @@
 #include <fmt/format.h>
 #include <map>
 #include <span>
-#include <unistd.h>
 #include <utility>
 #include <vector>
+
+#include "base/host_name.h"
 
 namespace sluice::portal {
 namespace {
@@ -70,12 +71,6 @@ std::string Label(std::string_view value) {
     out += c == '\n' ? ' ' : c;
   }
   return out;
-}
-
-std::string HostName() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "";
-  return name.data();
 }
 
 std::string CardLabels(const Gpu& gpu, const std::string& host) {

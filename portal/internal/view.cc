@@ -13,10 +13,6 @@ int64_t Seconds(Duration duration) {
   return duration.count() / 1'000;
 }
 
-int64_t Percent(ComputeMillis compute) {
-  return compute.value() / 10;
-}
-
 struct End {
   TimePoint at;
   std::string_view why;  // "run_for" or "idle".
@@ -66,8 +62,8 @@ void View::WriteAllocations(JsonWriter& json, const Claim* claim) {
         .Field("simulated", gpu ? (*gpu)->value.simulated : false)
         .Field("node", gpu ? (*gpu)->value.node.text() : "")
         .Field("memory_bytes", allocation.memory.value())
-        .Field("guarantee_percent", Percent(allocation.guarantee))
-        .Field("cap_percent", Percent(allocation.cap))
+        .Field("guarantee_percent", WholePercent(allocation.guarantee))
+        .Field("cap_percent", WholePercent(allocation.cap))
         .EndObject();
   }
   json.EndArray();
@@ -130,10 +126,10 @@ void WriteLoad(JsonWriter& json, const std::optional<ShareLoad>& load) {
       .Field("peak_bytes", load->peak.value())
       .Field("overhead_bytes", load->overhead.value())
       .Field("utilization_percent", load->utilization_percent)
-      .Field("guarantee_percent", Percent(load->guarantee))
-      .Field("cap_percent", Percent(load->cap))
-      .Field("compute_percent", Percent(load->compute_used))
-      .Field("waiting_percent", Percent(load->compute_waiting))
+      .Field("guarantee_percent", WholePercent(load->guarantee))
+      .Field("cap_percent", WholePercent(load->cap))
+      .Field("compute_percent", WholePercent(load->compute_used))
+      .Field("waiting_percent", WholePercent(load->compute_waiting))
       .Field("processes", load->processes)
       .EndObject();
 }
@@ -169,9 +165,9 @@ void View::Write(JsonWriter& json, const store::Versioned<Desktop>& stored) {
   if (desktop.request.guarantee_by_memory) {
     json.Null();
   } else {
-    json.Int(Percent(desktop.request.guarantee));
+    json.Int(WholePercent(desktop.request.guarantee));
   }
-  json.Field("cap_percent", Percent(desktop.request.cap)).EndObject();
+  json.Field("cap_percent", WholePercent(desktop.request.cap)).EndObject();
   WriteAllocations(json, claim ? &claim->value : nullptr);
   json.Field("desired_state", ToString(desktop.desired))
       .Field("state", ToString(desktop.state))
@@ -229,10 +225,10 @@ void View::WriteShare(JsonWriter& json, const Share& share, const Caller* caller
   } else {
     json.Null();
   }
-  json.Field("guarantee_percent", Percent(share.guarantee))
-      .Field("cap_percent", Percent(share.cap));
-  json.Field("compute_percent", load ? Percent(load->compute_used) : 0)
-      .Field("waiting_percent", load ? Percent(load->compute_waiting) : 0);
+  json.Field("guarantee_percent", WholePercent(share.guarantee))
+      .Field("cap_percent", WholePercent(share.cap));
+  json.Field("compute_percent", load ? WholePercent(load->compute_used) : 0)
+      .Field("waiting_percent", load ? WholePercent(load->compute_waiting) : 0);
   json.Key("since").TimeOrNull(claim ? claim->value.created_at : TimePoint());
   json.Field("busy", load && load->busy()).EndObject();
 }

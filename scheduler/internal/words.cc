@@ -10,12 +10,6 @@
 namespace sluice::scheduler::internal {
 namespace {
 
-std::string Percent(ComputeMillis compute) {
-  const int64_t tenths = compute.value() % 10;
-  return std::to_string(compute.value() / 10) + (tenths == 0 ? "" : "." + std::to_string(tenths)) +
-         "%";
-}
-
 // Two different amounts never read the same: finer units until they differ.
 std::pair<std::string, std::string> TellApart(Bytes a, Bytes b) {
   if (a == b || ToText(a) != ToText(b)) return {ToText(a), ToText(b)};
@@ -168,6 +162,12 @@ std::string NoneAdmitted(std::span<const Card> cards, const ClaimRequest& reques
 }
 
 }  // namespace
+
+std::string Percent(ComputeMillis compute) {
+  const int64_t tenths = compute.value() % 10;
+  return std::to_string(compute.value() / 10) + (tenths == 0 ? "" : "." + std::to_string(tenths)) +
+         "%";
+}
 
 WaitFor SayWait(std::span<const Card> cards, const ClaimRequest& request) {
   const Service service = InService(cards, request);

@@ -12,6 +12,9 @@
 // put a name before it and more after it.
 namespace sluice::scheduler::internal {
 
+// "33.3%", "30%".
+std::string Percent(ComputeMillis compute);
+
 // "needs 8 GiB on one card; largest free: 3 GiB". Requires: it does not fit now, but may one day.
 WaitFor SayWait(std::span<const Card> cards, const ClaimRequest& request);
 

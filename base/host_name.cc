@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "instance/host_name.h"
+#include "base/host_name.h"
 
 #include <array>
 #include <unistd.h>
 
-namespace sluice::instance {
+namespace sluice {
 
 std::string HostName() {
   std::array<char, 256> name{};
@@ -12,4 +12,4 @@ std::string HostName() {
   return name.data();
 }
 
-}  // namespace sluice::instance
+}  // namespace sluice

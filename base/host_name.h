@@ -3,9 +3,9 @@
 
 #include <string>
 
-namespace sluice::instance {
+namespace sluice {
 
 // The machine's name as its kernel has it; "localhost" when it has none.
 std::string HostName();
 
-}  // namespace sluice::instance
+}  // namespace sluice
