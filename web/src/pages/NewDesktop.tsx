@@ -1,15 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One page, no wizard: template, share, how long, what I get.
-import {
-  Alert,
-  Button,
-  Checkbox,
-  NumberInput,
-  Select,
-  Slider,
-  Text,
-  TextInput,
-} from '@mantine/core';
+import { Alert, Button, Checkbox, Select, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
@@ -32,6 +23,7 @@ import { ComputeFields, computeWords, guaranteeByMemory, type ComputeWish } from
 import { cardWords, modelWords } from '../parts/desktop';
 import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
 import { useToLaunch } from '../parts/launch';
+import { MemoryFields, toStep } from '../parts/Memory';
 import { ErrorLine, explain, fieldSaid, PageHead, Waiting } from '../parts/Say';
 import { CardBar, ShareBar } from '../parts/ShareBar';
 import { TemplatePicker, templateWords } from '../parts/Templates';
@@ -127,13 +119,6 @@ function Offers(props: { offers: OfferList; wanted: number; onUse: (bytes: numbe
   );
 }
 
-// The share to ask for, cut to whole steps within the limits.
-export function toStep(bytes: number, offers: OfferList, largest: number): number {
-  const step = Math.max(1, offers.share_step_bytes);
-  const cut = Math.floor(bytes / step) * step;
-  return Math.max(offers.share_min_bytes, Math.min(cut, Math.floor(largest / step) * step));
-}
-
 function ShareSection(props: {
   wish: Wish;
   offers: OfferList | undefined;
@@ -151,7 +136,8 @@ function ShareSection(props: {
       .filter((o) => wish.model === '' || o.gpu_model === wish.model)
       .map((o) => o.largest_ever_bytes),
   );
-  const use = (bytes: number) => set({ memoryBytes: toStep(bytes, offers, largest) });
+  const range = { min: offers.share_min_bytes, max: largest, step: offers.share_step_bytes };
+  const use = (bytes: number) => set({ memoryBytes: toStep(bytes, range) });
   const refusal = fieldSaid(error, '/gpu/memory_bytes', words) ?? null;
   // The largest that the chosen model could give, at once where there is a choice.
   const alternative = error?.problem.alternatives
@@ -165,40 +151,11 @@ function ShareSection(props: {
   return (
     <>
       <div>
-        <div className="line">
-          <label id="share-label">{t('new.share')}</label>
-          <strong>{t('share.of_one', { limit: memory(wish.memoryBytes) })}</strong>
-        </div>
-        <div className="share-input">
-          <div>
-            <Slider
-              thumbLabel={t('new.share')}
-              value={wish.memoryBytes}
-              onChange={(memoryBytes) => set({ memoryBytes })}
-              min={offers.share_min_bytes}
-              max={largest}
-              step={offers.share_step_bytes}
-              label={null}
-              thumbProps={{ 'aria-valuetext': memory(wish.memoryBytes) }}
-            />
-            <div className="line quiet">
-              <span>{memory(offers.share_min_bytes)}</span>
-              <span>{memory(largest)}</span>
-            </div>
-          </div>
-          <NumberInput
-            aria-label={t('new.share_exact')}
-            value={wish.memoryBytes / kGiB}
-            onChange={(gib) => Number(gib) > 0 && set({ memoryBytes: Number(gib) * kGiB })}
-            onBlur={() => use(wish.memoryBytes)}
-            min={offers.share_min_bytes / kGiB}
-            max={largest / kGiB}
-            step={1}
-            decimalScale={2}
-            clampBehavior="blur"
-            suffix=" GiB"
-          />
-        </div>
+        <MemoryFields
+          bytes={wish.memoryBytes}
+          range={range}
+          set={(memoryBytes) => set({ memoryBytes })}
+        />
         {refusal && (
           <Alert color="red" role="alert" mt="xs" title={refusal}>
             {alternative && (
@@ -410,7 +367,11 @@ function Form({ templates, first }: { templates: Template[]; first: Template }) 
     if (name.trim() === '') return;
     // Enter in the number field submits before it loses the focus.
     const memoryBytes = offers.data
-      ? toStep(wish.memoryBytes, offers.data, Number.MAX_SAFE_INTEGER)
+      ? toStep(wish.memoryBytes, {
+          min: offers.data.share_min_bytes,
+          max: Number.MAX_SAFE_INTEGER,
+          step: offers.data.share_step_bytes,
+        })
       : wish.memoryBytes;
     create.mutate(toBody({ ...wish, memoryBytes }, name.trim()));
   };

@@ -10,10 +10,12 @@ import { kGiB } from '../format';
 import { WordsProvider } from '../i18n';
 import { DeleteDesktop } from '../parts/DeleteDesktop';
 import { DesktopCard } from '../parts/DesktopCard';
+import { toStep } from '../parts/Memory';
+import { sizesFor } from '../parts/ResizeShare';
 import { theme } from '../theme';
 import { aDesktop, aGpu } from '../testing';
 import Launch from './Launch';
-import { bestAnswer, likelyCard, toStep } from './NewDesktop';
+import { bestAnswer, likelyCard } from './NewDesktop';
 import { freeName } from './names';
 import { SignIn } from './SignIn';
 
@@ -303,16 +305,47 @@ describe('New desktop', () => {
   });
 
   test('cuts a share to whole steps within the limits', () => {
-    const offers = {
-      items: [],
-      next_cursor: null,
-      resource_version: 1,
-      share_min_bytes: kGiB,
-      share_step_bytes: kGiB,
-    };
-    expect(toStep(3.7 * kGiB, offers, 24 * kGiB)).toBe(3 * kGiB);
-    expect(toStep(1, offers, 24 * kGiB)).toBe(kGiB);
-    expect(toStep(99 * kGiB, offers, 23.5 * kGiB)).toBe(23 * kGiB);
+    const range = { min: kGiB, max: 24 * kGiB, step: kGiB };
+    expect(toStep(3.7 * kGiB, range)).toBe(3 * kGiB);
+    expect(toStep(1, range)).toBe(kGiB);
+    expect(toStep(99 * kGiB, { ...range, max: 23.5 * kGiB })).toBe(23 * kGiB);
+  });
+
+  test('offers a running share what its card has, down to what is in use', () => {
+    const card = aGpu({ id: 'a', free_bytes: 4 * kGiB });
+    const other = aGpu({ id: 'b', memory_bytes: 80 * kGiB });
+    const running = aDesktop({
+      allocation: [
+        {
+          gpu_id: 'a',
+          gpu_model: card.model,
+          simulated: false,
+          node: card.node,
+          memory_bytes: 8 * kGiB,
+          guarantee_percent: 0,
+          cap_percent: 0,
+        },
+      ],
+      usage: {
+        limit_bytes: 8 * kGiB,
+        used_bytes: 2.5 * kGiB,
+        peak_bytes: 3 * kGiB,
+        overhead_bytes: 0,
+        utilization_percent: 0,
+        guarantee_percent: 0,
+        cap_percent: 0,
+        compute_percent: 0,
+        waiting_percent: 0,
+        processes: 1,
+      },
+    });
+    expect(sizesFor(running, [card, other], kGiB, kGiB)).toEqual({
+      min: 3 * kGiB,
+      max: running.gpu.memory_bytes + 4 * kGiB,
+      step: kGiB,
+    });
+    const stopped = aDesktop({ allocation: null });
+    expect(sizesFor(stopped, [card, other], kGiB, kGiB).max).toBe(80 * kGiB);
   });
 
   test('proposes a name that is free', () => {

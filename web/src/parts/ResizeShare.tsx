@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Another share for a desktop that exists: at once while it runs, else from its next start.
-import { Alert, Button, Group, Modal, NumberInput, Slider, Stack, Text } from '@mantine/core';
+import { Alert, Button, Group, Modal, Stack, Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useState } from 'react';
 import { ApiError } from '../api/client';
@@ -9,15 +9,11 @@ import type { Desktop, Gpu } from '../api/types';
 import { kGiB, memory } from '../format';
 import { useWords } from '../i18n';
 import { ComputeFields, guaranteeByMemory, type ComputeWish } from './Compute';
+import { MemoryFields, toStep, type MemoryRange } from './Memory';
 import { explain } from './Say';
 
 // The sizes that the slider offers: down to what is in use, up to what the card still has.
-export function sizesFor(
-  desktop: Desktop,
-  gpus: Gpu[],
-  step: number,
-  least: number,
-): { min: number; max: number } {
+export function sizesFor(desktop: Desktop, gpus: Gpu[], step: number, least: number): MemoryRange {
   const held = desktop.allocation?.[0];
   const card = held && gpus.find((g) => g.id === held.gpu_id);
   const up = (bytes: number) => Math.ceil(bytes / step) * step;
@@ -30,7 +26,7 @@ export function sizesFor(
           .map((g) => g.memory_bytes),
       );
   const min = card ? Math.max(least, up(desktop.usage?.used_bytes ?? 0)) : least;
-  return { min: Math.min(min, desktop.gpu.memory_bytes), max };
+  return { min: Math.min(min, desktop.gpu.memory_bytes), max, step };
 }
 
 export function ResizeShare(props: { desktop: Desktop; gpus: Gpu[]; onClose: () => void }) {
@@ -46,18 +42,20 @@ export function ResizeShare(props: { desktop: Desktop; gpus: Gpu[]; onClose: () 
   const offers = useOffers(bytes);
   const resize = useDesktopAction(desktopActions.resize);
   const step = offers.data?.share_step_bytes ?? kGiB;
-  const { min, max } = sizesFor(desktop, gpus, step, offers.data?.share_min_bytes ?? step);
+  const range = sizesFor(desktop, gpus, step, offers.data?.share_min_bytes ?? step);
   const card = held
     ? gpus.find((g) => g.id === held.gpu_id)
     : gpus.find((g) => desktop.gpu.model === null || g.model === desktop.gpu.model);
   const failure = resize.error ? explain(resize.error, words) : null;
   const cap = resize.error instanceof ApiError ? resize.error.field('/cap_percent') : undefined;
-  const go = () =>
+  const go = () => {
+    // Enter in the number field submits before it loses the focus.
+    const wished = toStep(bytes, range);
     resize.mutate(
       [
         desktop,
         {
-          memory_bytes: bytes,
+          memory_bytes: wished,
           guarantee_percent: compute.guarantee,
           cap_percent: compute.cap,
         },
@@ -65,12 +63,13 @@ export function ResizeShare(props: { desktop: Desktop; gpus: Gpu[]; onClose: () 
       {
         onSuccess: () => {
           notifications.show({
-            message: t('resize.said', { name: desktop.name, share: memory(bytes) }),
+            message: t('resize.said', { name: desktop.name, share: memory(wished) }),
           });
           onClose();
         },
       },
     );
+  };
   return (
     <Modal
       opened
@@ -91,39 +90,7 @@ export function ResizeShare(props: { desktop: Desktop; gpus: Gpu[]; onClose: () 
               : t('resize.next')}
           </Text>
           <div>
-            <div className="line">
-              <label>{t('new.share')}</label>
-              <strong>{t('share.of_one', { limit: memory(bytes) })}</strong>
-            </div>
-            <div className="share-input">
-              <div>
-                <Slider
-                  thumbLabel={t('new.share')}
-                  value={bytes}
-                  onChange={setBytes}
-                  min={min}
-                  max={max}
-                  step={step}
-                  label={null}
-                  thumbProps={{ 'aria-valuetext': memory(bytes) }}
-                />
-                <div className="line quiet">
-                  <span>{memory(min)}</span>
-                  <span>{memory(max)}</span>
-                </div>
-              </div>
-              <NumberInput
-                aria-label={t('new.share_exact')}
-                value={bytes / kGiB}
-                onChange={(gib) => Number(gib) > 0 && setBytes(Math.round(Number(gib) * kGiB))}
-                min={min / kGiB}
-                max={max / kGiB}
-                step={1}
-                decimalScale={2}
-                clampBehavior="blur"
-                suffix=" GiB"
-              />
-            </div>
+            <MemoryFields bytes={bytes} range={range} set={setBytes} />
           </div>
           <ComputeFields
             wish={compute}
