@@ -117,7 +117,9 @@ void Complain(const std::string& text) {
 Result<MapReader> MapReader::Open(const std::string& folder) {
   std::string path = folder + "/" + kMapFile;
   // Record locks are asked for with F_GETLK for writing, which any descriptor may do.
+  // Who only looks may come first; an empty file is a map of nobody.
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) fd = ::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0) return Fail(Code::kUnavailable, "cannot open " + path + ": " + std::strerror(errno));
   return MapReader(fd);
 }
