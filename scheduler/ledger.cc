@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/ledger.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace sluice::scheduler {
+namespace {
+
+// Longer than any index is likely to lag behind; who lags more looks at every node's version.
+constexpr size_t kLogMax = 1 << 16;
+
+// In double: bytes × 1000 passes 64 bits for absurd sizes, and a thousandth is all that counts.
+int32_t Millis(int64_t part, int64_t all) {
+  if (part <= 0 || all <= 0) return 0;
+  if (part < (int64_t{1} << 53) && all < (int64_t{1} << 53)) {
+    return static_cast<int32_t>(part * 1000 / all);
+  }
+  return static_cast<int32_t>(1000.0 * static_cast<double>(part) / static_cast<double>(all));
+}
+
+size_t ShapeOfDemand(const Demand& demand) {
+  if (!demand.whole && demand.count == 1) return 0;
+  return std::min(static_cast<size_t>(std::max(demand.count, 0)), kHoldShapes - 1);
+}
+
+}  // namespace
+
+NodeIndex Ledger::AddNode(const NodeSpec& spec) {
+  SLUICE_CHECK(spec.cards.size() <= kCardsPerNodeMax);
+  NodeType type{spec.cpu_millis, spec.memory, spec.slots, {}};
+  NodeState node{.cpu_free = spec.cpu_millis,
+                 .memory_free = spec.memory.value(),
+                 .slots_free = spec.slots,
+                 .first_card = static_cast<CardIndex>(cards_.size()),
+                 .cards = static_cast<uint16_t>(spec.cards.size()),
+                 .open = !spec.cordoned};
+  for (const CardSpec& card : spec.cards) {
+    const KindIndex kind = InternKind(card.kind);
+    type.kinds.push_back(kind);
+    cards_.push_back({.memory_free = card.kind.memory.value(),
+                      .compute_free = static_cast<int32_t>(card.kind.compute.value()),
+                      .memory_millis = 1000,
+                      .slots_free = card.kind.slots,
+                      .kind = static_cast<uint16_t>(kind),
+                      .open = card.mode == GpuMode::kShared && card.health == GpuHealth::kHealthy});
+    card_ids_.push_back(card.id);
+  }
+  const auto [at, fresh] = type_of_.try_emplace(type, static_cast<TypeIndex>(types_.size()));
+  if (fresh) types_.push_back(std::move(type));
+  node.type = at->second;
+  nodes_.push_back(node);
+  shapes_.emplace_back();
+  node_ids_.push_back(spec.id);
+  return static_cast<NodeIndex>(nodes_.size() - 1);
+}
+
+KindIndex Ledger::InternKind(const CardKind& kind) {
+  const auto [at, fresh] = kind_of_.try_emplace(kind, static_cast<KindIndex>(kinds_.size()));
+  if (fresh) {
+    SLUICE_CHECK(kinds_.size() < (1U << 16));
+    kinds_.push_back(kind);
+    for (DemandRecord& record : demands_) record.needs.push_back(Resolve(record.demand, kind));
+  }
+  return at->second;
+}
+
+DemandIndex Ledger::Intern(const Demand& demand) {
+  const auto [at, fresh] =
+      demand_of_.try_emplace(demand, static_cast<DemandIndex>(demands_.size()));
+  if (fresh) {
+    DemandRecord record{.demand = demand,
+                        .names_cards = !demand.only.empty() || !demand.never.empty(),
+                        .shape = ShapeOfDemand(demand)};
+    for (const CardKind& kind : kinds_) record.needs.push_back(Resolve(demand, kind));
+    demands_.push_back(std::move(record));
+  }
+  return at->second;
+}
+
+Need Ledger::Resolve(const Demand& demand, const CardKind& kind) const {
+  Need need;
+  const int64_t all = kind.memory.value();
+  need.memory = demand.memory_percent > 0
+                    ? all / 100 * demand.memory_percent + all % 100 * demand.memory_percent / 100
+                    : demand.memory.value();
+  const bool large_enough = need.memory <= all;
+  const auto capacity = static_cast<int32_t>(kind.compute.value());
+  if (demand.whole) need.memory = all;
+  need.compute =
+      demand.exclusive || demand.whole
+          ? capacity
+          : static_cast<int32_t>(std::min<int64_t>(demand.guarantee.value(), capacity + 1));
+  need.memory_millis = Millis(std::min(need.memory, all), all);
+  need.compute_wish = need.compute;
+  if (demand.by_memory && !demand.whole) {
+    need.compute = 0;
+    need.compute_wish = Millis(std::min(need.memory, all), all) * capacity / 1000;
+    if (demand.cap > ComputeMillis(0)) {
+      need.compute_wish =
+          static_cast<int32_t>(std::min<int64_t>(need.compute_wish, demand.cap.value()));
+    }
+  }
+  need.whole = demand.whole;
+  need.admitted = large_enough && need.compute <= capacity &&
+                  (demand.vendor.empty() || demand.vendor == kind.vendor) &&
+                  (demand.pool.empty() || demand.pool == kind.pool) &&
+                  (demand.models.empty() || std::ranges::binary_search(demand.models, kind.model));
+  return need;
+}
+
+bool Ledger::NamesAllow(const Demand& demand, CardIndex card) const {
+  const GpuId& id = card_ids_[card];
+  return (demand.only.empty() || std::ranges::binary_search(demand.only, id)) &&
+         !std::ranges::binary_search(demand.never, id);
+}
+
+bool Ledger::CardFits(DemandIndex demand, CardIndex index) const {
+  const DemandRecord& record = demands_[demand];
+  const CardState& card = cards_[index];
+  const Need& need = record.needs[card.kind];
+  // No early exits: all parts are at hand, and a branch that is taken by chance costs more.
+  const bool fits = need.admitted & card.open & (card.memory_free >= need.memory) &
+                    (card.compute_free >= need.compute) & (card.slots_free > 0) &
+                    (!need.whole | (card.holders == 0));
+  return fits && (!record.names_cards || NamesAllow(record.demand, index));
+}
+
+bool Ledger::Fits(DemandIndex demand, NodeIndex index) const {
+  const NodeState& node = nodes_[index];
+  const Demand& asked = demands_[demand].demand;
+  if (!node.open || node.cpu_free < asked.cpu_millis || node.slots_free < 1 ||
+      node.memory_free < asked.main_memory.value() || node.cards < asked.count) {
+    return false;
+  }
+  int missing = asked.count;
+  for (CardIndex card = node.first_card; missing > 0 && card < node.first_card + node.cards;
+       ++card) {
+    missing -= CardFits(demand, card) ? 1 : 0;
+  }
+  return missing <= 0;
+}
+
+bool Ledger::FitsEmpty(DemandIndex demand, TypeIndex index) const {
+  const NodeType& type = types_[index];
+  const DemandRecord& record = demands_[demand];
+  const Demand& asked = record.demand;
+  if (type.cpu_millis < asked.cpu_millis || type.memory < asked.main_memory || type.slots < 1) {
+    return false;
+  }
+  const auto admitted = std::ranges::count_if(
+      type.kinds, [&](KindIndex kind) { return record.needs[kind].admitted; });
+  return admitted >= asked.count;
+}
+
+Held Ledger::Take(DemandIndex demand, CardIndex index) const {
+  const CardState& card = cards_[index];
+  const Need& need = demands_[demand].needs[card.kind];
+  return {index,
+          Bytes(need.memory),
+          ComputeMillis(std::max(need.compute, std::min(need.compute_wish, card.compute_free)))};
+}
+
+BindingIndex Ledger::Bind(DemandIndex demand, const Placement& placement) {
+  std::vector<Held> held;
+  held.reserve(placement.cards.size());
+  for (const CardIndex card : placement.cards) held.push_back(Take(demand, card));
+  return BindHeld(demand, placement.node, std::move(held));
+}
+
+BindingIndex Ledger::BindHeld(DemandIndex demand, NodeIndex node, std::vector<Held> held) {
+  BindingIndex index = static_cast<BindingIndex>(bindings_.size());
+  if (free_bindings_.empty()) {
+    bindings_.emplace_back();
+  } else {
+    index = free_bindings_.back();
+    free_bindings_.pop_back();
+  }
+  bindings_[index] = {demand, node, true, std::move(held)};
+  Hold(bindings_[index], 1);
+  return index;
+}
+
+void Ledger::Release(BindingIndex index) {
+  SLUICE_CHECK(bindings_[index].live);
+  Hold(bindings_[index], -1);
+  bindings_[index].live = false;
+  free_bindings_.push_back(index);
+}
+
+void Ledger::Hold(const Binding& binding, int sign) {
+  const DemandRecord& record = demands_[binding.demand];
+  NodeState& node = nodes_[binding.node];
+  node.cpu_free -= sign * record.demand.cpu_millis;
+  node.memory_free -= sign * record.demand.main_memory.value();
+  node.slots_free -= sign;
+  if (record.demand.count > 0) {
+    uint16_t& holders = shapes_[binding.node][record.shape];
+    holders = static_cast<uint16_t>(holders + sign);
+  }
+  for (const Held& part : binding.held) {
+    CardState& card = cards_[part.card];
+    card.memory_free -= sign * part.memory.value();
+    card.compute_free -= static_cast<int32_t>(sign * part.compute.value());
+    card.memory_millis = Millis(card.memory_free, kinds_[card.kind].memory.value());
+    card.holders += sign;
+    card.slots_free -= sign;
+  }
+  Changed(binding.node);
+}
+
+void Ledger::SetCardOpen(CardIndex card, bool open) {
+  if (cards_[card].open == open) return;
+  cards_[card].open = open;
+  // Of nodes with the same first card, all but the last have no cards.
+  const auto after = std::ranges::upper_bound(nodes_, card, {}, &NodeState::first_card);
+  Changed(static_cast<NodeIndex>(after - nodes_.begin() - 1));
+}
+
+void Ledger::SetNodeOpen(NodeIndex node, bool open) {
+  if (nodes_[node].open == open) return;
+  nodes_[node].open = open;
+  Changed(node);
+}
+
+void Ledger::Changed(NodeIndex node) {
+  ++nodes_[node].version;
+  if (log_.size() >= 2 * kLogMax) {
+    log_.erase(log_.begin(), log_.begin() + kLogMax);
+    log_base_ += kLogMax;
+  }
+  log_.push_back(node);
+}
+
+}  // namespace sluice::scheduler

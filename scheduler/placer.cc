@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/placer.h"
+
+#include <algorithm>
+
+namespace sluice::scheduler {
+namespace {
+
+constexpr size_t kBlock = 16;
+
+Score BlockBest(const Score* block) {
+  Score best = block[0];
+  for (size_t i = 1; i < kBlock; ++i) best = std::max(best, block[i]);
+  return best;
+}
+
+void Finish(const Ledger& ledger,
+            Policy& policy,
+            DemandIndex demand,
+            std::span<const TypeBest> bests,
+            Placement& placement) {
+  placement.node = policy.ChooseType(ledger, demand, bests);
+  placement.cards.clear();
+  policy.ChooseCards(ledger, demand, placement);
+}
+
+}  // namespace
+
+ScoreTree::ScoreTree(size_t places) {
+  size_t count = std::max<size_t>(places, 1);
+  do {
+    const size_t blocks = (count + kBlock - 1) / kBlock;
+    levels_.emplace_back(blocks * kBlock, kNoFit);
+    count = blocks;
+  } while (count > 1);
+  levels_.emplace_back(1, kNoFit);
+}
+
+void ScoreTree::Set(size_t place, Score score) {
+  levels_[0][place] = score;
+  for (size_t level = 1; level < levels_.size(); ++level) {
+    place /= kBlock;
+    const Score best = BlockBest(&levels_[level - 1][place * kBlock]);
+    if (levels_[level][place] == best) return;
+    levels_[level][place] = best;
+  }
+}
+
+size_t ScoreTree::BestPlace() const {
+  size_t place = 0;
+  for (size_t level = levels_.size() - 1; level-- > 0;) {
+    const auto* block = &levels_[level][place * kBlock];
+    place = place * kBlock + static_cast<size_t>(std::find(block, block + kBlock, best()) - block);
+  }
+  return place;
+}
+
+bool Placer::Choose(DemandIndex demand, Placement& placement) {
+  if (!policy_.ScoresKeep()) return ScanAll(ledger_, policy_, demand, placement);
+  if (indexes_.size() <= demand) indexes_.resize(ledger_.demands());
+  Index& index = indexes_[demand];
+  if (index.nodes != ledger_.nodes()) {
+    Build(demand, index);
+  } else {
+    Refresh(demand, index);
+  }
+  bests_.clear();
+  for (size_t i = 0; i < index.trees.size(); ++i) {
+    const Score best = index.trees[i].best();
+    if (best == kNoFit) continue;
+    bests_.push_back({index.types[i], best, nodes_of_[index.types[i]][index.trees[i].BestPlace()]});
+  }
+  if (bests_.empty()) return false;
+  Finish(ledger_, policy_, demand, bests_, placement);
+  return true;
+}
+
+void Placer::PlaceNodes() {
+  place_of_.clear();
+  nodes_of_.assign(ledger_.types(), {});
+  for (NodeIndex node = 0; node < ledger_.nodes(); ++node) {
+    std::vector<NodeIndex>& same = nodes_of_[ledger_.node(node).type];
+    place_of_.push_back(static_cast<uint32_t>(same.size()));
+    same.push_back(node);
+  }
+}
+
+void Placer::Build(DemandIndex demand, Index& index) {
+  if (place_of_.size() != ledger_.nodes()) PlaceNodes();
+  index = {.seen = ledger_.now(), .nodes = ledger_.nodes()};
+  index.tree_of.assign(ledger_.types(), -1);
+  index.version.assign(ledger_.nodes(), 0);
+  for (TypeIndex type = 0; type < ledger_.types(); ++type) {
+    if (!ledger_.FitsEmpty(demand, type)) continue;
+    index.tree_of[type] = static_cast<int32_t>(index.trees.size());
+    index.types.push_back(type);
+    ScoreTree& tree = index.trees.emplace_back(nodes_of_[type].size());
+    // Untouched nodes of one type are all alike, but for named cards.
+    Score untouched = kNoFit;
+    bool known = false;
+    for (size_t place = 0; place < nodes_of_[type].size(); ++place) {
+      const NodeIndex node = nodes_of_[type][place];
+      index.version[node] = ledger_.node(node).version;
+      const bool alike = index.version[node] == 0 && !ledger_.NamesCards(demand);
+      Score score = untouched;
+      if (!alike || !known) {
+        score = ledger_.Fits(demand, node) ? policy_.ScoreNode(ledger_, demand, node) : kNoFit;
+        if (alike) untouched = score;
+        known = known || alike;
+      }
+      tree.Set(place, score);
+    }
+  }
+}
+
+void Placer::Refresh(DemandIndex demand, Index& index) {
+  const uint64_t now = ledger_.now();
+  if (index.seen < ledger_.kept_from() || now - index.seen > ledger_.nodes()) {
+    for (NodeIndex node = 0; node < ledger_.nodes(); ++node) Rescore(demand, index, node);
+  } else {
+    for (const NodeIndex node : ledger_.ChangesSince(index.seen)) Rescore(demand, index, node);
+  }
+  index.seen = now;
+}
+
+void Placer::Rescore(DemandIndex demand, Index& index, NodeIndex node) {
+  const NodeState& state = ledger_.node(node);
+  if (index.version[node] == state.version) return;
+  index.version[node] = state.version;
+  const int32_t tree = index.tree_of[state.type];
+  if (tree < 0) return;
+  const Score score =
+      ledger_.Fits(demand, node) ? policy_.ScoreNode(ledger_, demand, node) : kNoFit;
+  index.trees[static_cast<size_t>(tree)].Set(place_of_[node], score);
+}
+
+bool ScanAll(const Ledger& ledger, Policy& policy, DemandIndex demand, Placement& placement) {
+  std::vector<TypeBest> bests;
+  for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
+    if (!ledger.Fits(demand, node)) continue;
+    const Score score = policy.ScoreNode(ledger, demand, node);
+    const TypeIndex type = ledger.node(node).type;
+    const auto at = std::ranges::lower_bound(bests, type, {}, &TypeBest::type);
+    if (at == bests.end() || at->type != type) {
+      bests.insert(at, {type, score, node});
+    } else if (score > at->score) {
+      *at = {type, score, node};
+    }
+  }
+  if (bests.empty()) return false;
+  Finish(ledger, policy, demand, bests, placement);
+  return true;
+}
+
+}  // namespace sluice::scheduler
