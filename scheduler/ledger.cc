@@ -36,7 +36,8 @@ NodeIndex Ledger::AddNode(const NodeSpec& spec) {
                  .slots_free = spec.slots,
                  .first_card = static_cast<CardIndex>(cards_.size()),
                  .cards = static_cast<uint16_t>(spec.cards.size()),
-                 .open = !spec.cordoned};
+                 .open = !spec.cordoned,
+                 .version = spec.cordoned ? 1U : 0U};
   for (const CardSpec& card : spec.cards) {
     const KindIndex kind = InternKind(card.kind);
     type.kinds.push_back(kind);
@@ -46,6 +47,7 @@ NodeIndex Ledger::AddNode(const NodeSpec& spec) {
                       .slots_free = card.kind.slots,
                       .kind = static_cast<uint16_t>(kind),
                       .open = card.mode == GpuMode::kShared && card.health == GpuHealth::kHealthy});
+    if (!cards_.back().open) node.version = 1;
     card_ids_.push_back(card.id);
   }
   const auto [at, fresh] = type_of_.try_emplace(type, static_cast<TypeIndex>(types_.size()));

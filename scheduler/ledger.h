@@ -108,7 +108,9 @@ struct NodeState {
   uint16_t cards = 0;
   bool open = true;
   TypeIndex type = 0;
-  uint32_t version = 0;  // Grows with every change; 0: as it was added.
+  // Grows with every change. 0: empty and in service with all its cards, so like any other node of
+  // its type that is at 0.
+  uint32_t version = 0;
 };
 
 // Where a claim goes: distinct cards of one node, in the order of choice.
