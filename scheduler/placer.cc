@@ -101,7 +101,8 @@ void Placer::Build(DemandIndex demand, Index& index) {
     for (size_t place = 0; place < nodes_of_[type].size(); ++place) {
       const NodeIndex node = nodes_of_[type][place];
       index.version[node] = ledger_.node(node).version;
-      const bool alike = index.version[node] == 0 && !ledger_.NamesCards(demand);
+      const bool alike =
+          index.version[node] == 0 && policy_.NodesAlike() && !ledger_.NamesCards(demand);
       Score score = untouched;
       if (!alike || !known) {
         score = ledger_.Fits(demand, node) ? policy_.ScoreNode(ledger_, demand, node) : kNoFit;

@@ -56,6 +56,8 @@ class Policy {
 
   // False: scores change without a change of the node, so they are computed anew each time.
   virtual bool ScoresKeep() const { return true; }
+  // False: the policy tells nodes apart that are equal in type and state, also untouched ones.
+  virtual bool NodesAlike() const { return true; }
 };
 
 // The tightest fitting card, by memory and then by number, one after the other; or the first ones

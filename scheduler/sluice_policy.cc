@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/sluice_policy.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+namespace sluice::scheduler {
+namespace {
+
+// The steps of preference, far enough apart for what is added to them.
+constexpr Score kOwnSlot = 30'000'000;
+constexpr Score kFreeRoom = 20'000'000;  // + 0 to 100.
+constexpr Score kLikeSlot = 10'000'000;  // - what the slot has too much, below 2,000,000.
+
+// One node's claims and open slots as bindings of the shadow ledger.
+struct OpenSlot {
+  Slot slot;
+  BindingIndex held = 0;
+};
+struct Mirrored {
+  BindingIndex held = 0;
+  std::optional<Slot> slot;  // The one it took.
+};
+
+class Sluice final : public Policy {
+ public:
+  Sluice(Mix mix, Targets targets, SluiceLevers levers)
+      : levers_(levers),
+        targets_(std::move(targets)),
+        fgd_(MakeFgd(mix)),
+        fgd_beside_slots_(MakeFgd(std::move(mix))) {}
+
+  std::string_view name() const override { return "sluice"; }
+  bool NodesAlike() const override { return false; }
+
+  Score ScoreNode(const Ledger& ledger, DemandIndex demand, NodeIndex node) override {
+    Follow(ledger);
+    return Choose(ledger, demand, node).score;
+  }
+
+  void ChooseCards(const Ledger& ledger, DemandIndex demand, Placement& placement) override {
+    Follow(ledger);
+    const Choice choice = Choose(ledger, demand, placement.node);
+    if (choice.slot) {
+      CardsOfSlot(ledger, demand, open_[placement.node][*choice.slot].slot, placement);
+    } else if (choice.score >= kFreeRoom) {
+      fgd_beside_slots_->ChooseCards(shadow_, demand, placement);
+    } else {
+      fgd_->ChooseCards(ledger, demand, placement);
+    }
+    chosen_ = {demand, choice.slot, placement, {}};
+    for (const CardIndex card : placement.cards) chosen_.held.push_back(ledger.Take(demand, card));
+  }
+
+  void OnPlaced(const Ledger& ledger, DemandIndex demand, const Placement& placement) override {
+    const bool as_chosen = chosen_.demand == demand && chosen_.placement == placement;
+    if (ledger.now() != seen_ + 1 || !as_chosen) return;  // Follow() will read all of it anew.
+    seen_ = ledger.now();
+    std::vector<OpenSlot>& open = open_[placement.node];
+    Mirrored claim;
+    if (chosen_.slot) {
+      claim.slot = open[*chosen_.slot].slot;
+      shadow_.Release(open[*chosen_.slot].held);
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(*chosen_.slot));
+    }
+    claim.held = shadow_.BindHeld(demand, placement.node, chosen_.held);
+    claims_[placement.node].push_back(claim);
+    if (Overfull(placement.node) || TakesWhatIsFree(placement.node)) Reopen(placement.node);
+  }
+
+  void OnReleased(const Ledger& ledger, const Binding& binding) override {
+    if (ledger.now() != seen_ + 1) return;
+    seen_ = ledger.now();
+    std::vector<Mirrored>& claims = claims_[binding.node];
+    const auto same = std::ranges::find_if(claims, [&](const Mirrored& claim) {
+      const Binding& held = shadow_.binding(claim.held);
+      return held.demand == binding.demand &&
+             std::ranges::equal(held.held, binding.held, [](const Held& a, const Held& b) {
+               return a.card == b.card && a.memory == b.memory && a.compute == b.compute;
+             });
+    });
+    if (same == claims.end()) {
+      seen_ = kNothingSeen;
+      return;
+    }
+    shadow_.Release(same->held);
+    if (same->slot) open_[binding.node].push_back({*same->slot, kNotHeld});
+    claims.erase(same);
+    Reopen(binding.node);
+  }
+
+ private:
+  static constexpr uint64_t kNothingSeen = ~uint64_t{0};
+  static constexpr BindingIndex kNotHeld = ~BindingIndex{0};
+
+  struct Choice {
+    Score score = kNoFit;
+    std::optional<size_t> slot;  // Of the node's open ones.
+  };
+  struct Chosen {
+    DemandIndex demand = 0;
+    std::optional<size_t> slot;
+    Placement placement;
+    std::vector<Held> held;  // What it takes of the cards.
+  };
+
+  Choice Choose(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
+    if (levers_.own_slot) {
+      const std::vector<OpenSlot>& open = open_[node];
+      for (size_t i = 0; i < open.size(); ++i) {
+        if (open[i].slot.demand == demand && SlotServes(ledger, demand, node, open[i])) {
+          return {kOwnSlot, i};
+        }
+      }
+    }
+    if (levers_.free_room && shadow_.Fits(demand, node)) {
+      return {kFreeRoom + fgd_beside_slots_->ScoreNode(shadow_, demand, node), std::nullopt};
+    }
+    if (levers_.like_slot) {
+      if (const Choice alike = MostAlike(ledger, demand, node); alike.slot) return alike;
+    }
+    return {fgd_->ScoreNode(ledger, demand, node), std::nullopt};
+  }
+
+  Choice MostAlike(const Ledger& ledger, DemandIndex demand, NodeIndex node) const {
+    Choice best;
+    const std::vector<OpenSlot>& open = open_[node];
+    for (size_t i = 0; i < open.size(); ++i) {
+      const int32_t excess = Excess(demand, node, open[i].slot);
+      if (excess < 0 || kLikeSlot - excess <= best.score) continue;
+      if (SlotServes(ledger, demand, node, open[i])) best = {kLikeSlot - excess, i};
+    }
+    return best;
+  }
+
+  // How much more card the slot has than the demand needs, then how different their CPU is; -1 if
+  // it is for another number of cards or too small.
+  int32_t Excess(DemandIndex demand, NodeIndex node, const Slot& slot) const {
+    const Demand& asked = shadow_.demand(demand);
+    const Demand& kept = shadow_.demand(slot.demand);
+    if (asked.count != kept.count || asked.whole != kept.whole) return -1;
+    int32_t memory = 0;
+    if (slot.card != Slot::kAnyCard) {
+      const KindIndex kind = shadow_.card(slot.card).kind;
+      const Need& need = shadow_.NeedOf(demand, kind);
+      const Need& has = shadow_.NeedOf(slot.demand, kind);
+      if (!need.admitted || need.memory > has.memory || need.compute > has.compute) return -1;
+      memory = has.memory_millis - need.memory_millis;
+    } else if (asked.count > 0 && !asked.whole) {
+      return -1;
+    }
+    const NodeState& state = shadow_.node(node);
+    if (state.cpu_free + kept.cpu_millis < asked.cpu_millis ||
+        state.memory_free + kept.main_memory.value() < asked.main_memory.value()) {
+      return -1;
+    }
+    const int64_t cores = std::abs(kept.cpu_millis - asked.cpu_millis) / 100;
+    return memory * 1'000 + static_cast<int32_t>(std::min<int64_t>(cores, 999));
+  }
+
+  // The slot's card must take the demand in the true ledger, too: it may be out of service.
+  bool SlotServes(const Ledger& ledger,
+                  DemandIndex demand,
+                  NodeIndex node,
+                  const OpenSlot& open) const {
+    const Demand& asked = ledger.demand(demand);
+    if (asked.count == 0) return true;
+    if (open.slot.card != Slot::kAnyCard) return ledger.CardFits(demand, open.slot.card);
+    // Slots for several cards have them from their binding; all must do.
+    return std::ranges::all_of(shadow_.binding(open.held).held, [&](const Held& part) {
+      return ledger.CardFits(demand, part.card) && ledger.node(node).open;
+    });
+  }
+
+  void CardsOfSlot(const Ledger&, DemandIndex demand, const Slot& slot, Placement& placement) {
+    if (shadow_.demand(demand).count == 0) return;
+    if (slot.card != Slot::kAnyCard) {
+      placement.cards.push_back(slot.card);
+      return;
+    }
+    for (const OpenSlot& open : open_[placement.node]) {
+      if (!(open.slot == slot)) continue;
+      for (const Held& part : shadow_.binding(open.held).held) placement.cards.push_back(part.card);
+      return;
+    }
+  }
+
+  // Brings the shadow up to the ledger when it is the first time, or when something changed that
+  // nobody told: cards and nodes that came or went out of service.
+  void Follow(const Ledger& ledger) {
+    if (ledger.now() == seen_ && ledger.nodes() == shadow_.nodes()) {
+      KnowDemands(ledger);
+      return;
+    }
+    if (open_.empty()) {
+      open_.resize(ledger.nodes());
+      for (NodeIndex node = 0; node < targets_.by_node.size() && node < ledger.nodes(); ++node) {
+        for (const Slot& slot : targets_.by_node[node]) open_[node].push_back({slot, kNotHeld});
+      }
+    }
+    open_.resize(ledger.nodes());
+    shadow_ = ledger;
+    claims_.assign(ledger.nodes(), {});
+    for (BindingIndex i = 0; i < ledger.bindings(); ++i) {
+      if (ledger.binding(i).live) claims_[ledger.binding(i).node].push_back({i, std::nullopt});
+    }
+    for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
+      for (OpenSlot& open : open_[node]) open.held = kNotHeld;
+      Reopen(node);
+    }
+    seen_ = ledger.now();
+  }
+
+  // Demands are numbered in the order of interning, so that equal tables give equal numbers.
+  void KnowDemands(const Ledger& ledger) {
+    for (size_t i = shadow_.demands(); i < ledger.demands(); ++i) {
+      shadow_.Intern(ledger.demand(static_cast<DemandIndex>(i)));
+    }
+  }
+
+  // Whether a slot takes compute as far as it is free: then the order of holding matters, and it is
+  // always claims first.
+  bool TakesWhatIsFree(NodeIndex node) const {
+    return std::ranges::any_of(open_[node], [&](const OpenSlot& open) {
+      return shadow_.demand(open.slot.demand).by_memory;
+    });
+  }
+
+  bool Overfull(NodeIndex node) const {
+    const NodeState& state = shadow_.node(node);
+    return state.cpu_free < 0 || state.memory_free < 0 || state.slots_free < 0 ||
+           std::ranges::any_of(shadow_.CardsOf(node),
+                               [&](const CardState& card) {
+                                 return card.memory_free < 0 || card.compute_free < 0 ||
+                                        card.slots_free < 0;
+                               }) ||
+           WholeShared(node);
+  }
+
+  // Whether a slot for whole cards and a claim are on one card.
+  bool WholeShared(NodeIndex node) const {
+    return std::ranges::any_of(open_[node], [&](const OpenSlot& open) {
+      const Binding& binding = shadow_.binding(open.held);
+      return shadow_.demand(binding.demand).whole &&
+             std::ranges::any_of(binding.held, [&](const Held& part) {
+               return shadow_.card(part.card).holders > 1;
+             });
+    });
+  }
+
+  // Holds the node's slots afresh, in their order; those that no longer fit are dropped.
+  void Reopen(NodeIndex node) {
+    std::vector<OpenSlot>& open = open_[node];
+    for (const OpenSlot& slot : open) {
+      if (slot.held != kNotHeld) shadow_.Release(slot.held);
+    }
+    size_t kept = 0;
+    for (const OpenSlot& was : open) {
+      Slot slot = was.slot;
+      if (!shadow_.Fits(slot.demand, node)) continue;
+      Placement placement{.node = node, .cards = {}};
+      if (slot.card != Slot::kAnyCard && shadow_.CardFits(slot.demand, slot.card)) {
+        placement.cards.push_back(slot.card);
+      } else {
+        ChooseTightestCards(shadow_, slot.demand, placement);
+        if (slot.card != Slot::kAnyCard) slot.card = placement.cards.front();
+      }
+      open[kept++] = {slot, shadow_.Bind(slot.demand, placement)};
+    }
+    open.resize(kept);
+  }
+
+  SluiceLevers levers_;
+  Targets targets_;
+  std::unique_ptr<Policy> fgd_;
+  std::unique_ptr<Policy> fgd_beside_slots_;  // On the shadow.
+  // The ledger as if each open slot were held.
+  Ledger shadow_;
+  uint64_t seen_ = kNothingSeen;
+  std::vector<std::vector<OpenSlot>> open_;    // By node.
+  std::vector<std::vector<Mirrored>> claims_;  // By node.
+  Chosen chosen_;
+};
+
+}  // namespace
+
+std::unique_ptr<Policy> MakeSluice(Mix mix, Targets targets, SluiceLevers levers) {
+  return std::make_unique<Sluice>(std::move(mix), std::move(targets), levers);
+}
+
+}  // namespace sluice::scheduler

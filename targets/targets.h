@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "scheduler/ledger.h"
+#include "scheduler/policy.h"
+#include "scheduler/targets.h"
+
+// What each node is meant to come to hold: a linear program over what is expected to be asked for
+// and what is free, rounded to whole claims and laid out node by node. No I/O, clock or threads;
+// equal arguments give equal targets with one version of the solver.
+namespace sluice::targets {
+
+// How often a demand is expected to come from now on. Need not be whole.
+struct Expected {
+  scheduler::DemandIndex demand = 0;
+  double count = 0;
+};
+
+struct ProgramOptions {
+  // Parts per 100 of a node type's free CPU. Up to `cpu_easy` its use costs nothing in the program;
+  // beyond it is avoided where another node type can serve; beyond `cpu_most` nothing is planned,
+  // as whole claims never fill a node to the last core. Lower `cpu_easy`: more balanced nodes, but
+  // node types with much CPU are used up early.
+  int cpu_easy = 85;
+  int cpu_most = 97;
+  // The same for main memory.
+  int memory_most = 98;
+  // Whether shares are put together so that they fill cards. Off: each share goes to the fullest
+  // card that takes it, largest first.
+  bool complete_cards = true;
+};
+
+struct Program {
+  scheduler::Targets targets;
+  // Cards' worth (thousandths of a card's memory, summed up): what the program could place, and
+  // what the targets hold of it.
+  int64_t bound_millis = 0;
+  int64_t placed_millis = 0;
+};
+
+// Plans for the ledger as it stands, beside what is held. Nodes with cards of several kinds or out
+// of service, demands that name cards, and shares on several cards get no slots. Fails with
+// kInternal if the solver finds no answer.
+Result<Program> MakeTargets(const scheduler::Ledger& ledger,
+                            const std::vector<Expected>& expected,
+                            const ProgramOptions& options);
+
+// The mix scaled so that its cards' worth is `load_percent` of the ledger's capacity.
+std::vector<Expected> Scaled(const scheduler::Ledger& ledger,
+                             const scheduler::Mix& mix,
+                             int load_percent);
+
+// The guard: which program does best, or whether none beats plain FGD, is found by playing through
+// arrivals drawn from the mix on an empty copy of the fleet.
+struct Rehearsal {
+  std::vector<int> loads_percent = {94, 95, 96, 97, 98, 99, 100, 102};
+  std::vector<int> cpu_easy = {78, 85, 92};
+  int measured_at_percent = 100;  // Of the capacity, arrived.
+  uint64_t seed = 1;              // Of the drawn arrivals.
+  int finalists = 4;              // Played a second time, with other arrivals.
+  scheduler::Mix fgd_mix;         // What FGD measures fragments with.
+};
+struct Choice {
+  bool use_targets = false;  // False: plain FGD did better.
+  int load_percent = 0;
+  ProgramOptions options;
+  // Means over the rehearsals, percent of the capacity.
+  double rehearsed_percent = 0;
+  double fgd_percent = 0;
+};
+// `ledger` without claims. Programs that cannot be solved are left out.
+Choice Rehearse(const scheduler::Ledger& ledger,
+                const scheduler::Mix& mix,
+                const Rehearsal& rehearsal);
+
+}  // namespace sluice::targets
