@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 
+#include "shim/internal/points.h"
+
 // Of <fcntl.h> under _GNU_SOURCE only.
 #ifndef F_OFD_SETLK
 #define F_OFD_GETLK 36
@@ -47,6 +49,7 @@ bool Operate(const Account& account, const Change& change) {
   const uint64_t held = mine.charged[applied & 1].load(std::memory_order_acquire);
   const uint64_t take = change.take < held ? change.take : held;
   mine.charged[(applied + 1) & 1].store(held + change.add - take, std::memory_order_release);
+  SLUICE_POINT("cell");
 
   seen = word.load(std::memory_order_acquire);
   uint64_t wanted = 0;
@@ -61,6 +64,7 @@ bool Operate(const Account& account, const Change& change) {
         after < kBytesMax ? after : kBytesMax, static_cast<uint32_t>(account.slot), applied + 1);
   } while (!word.compare_exchange_weak(
       seen, wanted, std::memory_order_acq_rel, std::memory_order_acquire));
+  SLUICE_POINT("word");
   Finish(page, account.device, wanted);
   return true;
 }
@@ -94,6 +98,7 @@ void Empty(LedgerPage& page, int slot) {
     work.finished_ns.store(0, std::memory_order_relaxed);
     work.launch_ns.store(0, std::memory_order_relaxed);
   }
+  SLUICE_POINT("emptied");
   dead.host_pid.store(0, std::memory_order_relaxed);
   dead.generation.fetch_add(1, std::memory_order_acq_rel);
   dead.pid.store(0, std::memory_order_release);
@@ -213,6 +218,7 @@ int TakeSlot(LedgerPage& page, int file, uint32_t start, uint32_t pid) {
     if (!LockByte(file, slot)) {
       continue;
     }
+    SLUICE_POINT("slot");
     Empty(page, slot);
     page.taken[slot / 64].fetch_or(uint64_t{1} << slot % 64, std::memory_order_release);
     page.slots[slot].pid.store(pid, std::memory_order_release);

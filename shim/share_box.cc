@@ -205,10 +205,12 @@ void ShareBox::Enter() const {
   };
   const std::string driver =
       options_.driver_folder.empty() ? kBuild + "/lib/simgpu" : options_.driver_folder;
+  const std::string interposer =
+      options_.interposer.empty() ? kBuild + "/lib/libsluice-cuda.so" : options_.interposer;
   const Place places[] = {
       {region_folder_ + "/policy", region::kPolicyPath, false, false, true},
       {region_folder_ + "/ledger", region::kLedgerPath, false, true, true},
-      {kBuild + "/lib/libsluice-cuda.so", "/run/sluice/lib/libsluice-cuda.so", false, false, true},
+      {interposer, "/run/sluice/lib/libsluice-cuda.so", false, false, true},
       {options_.peer_library, kPeerPath, false, false, false},
       {driver, "/run/sluice/simgpu/lib", true, false, false},
       {state_folder(), "/run/sluice/simgpu/state", true, true, false},

@@ -28,8 +28,9 @@ class ShareBox {
     bool preload = true;        // False: the share is there, the interposer is not.
     std::string driver_folder;  // Instead of the simulated cards' libraries.
     std::string
-        peer_library;       // Preloaded instead of the interposer, at kPeerPath; shared is false.
-    bool own_pids = false;  // Programs count processes from 1, as in a sandbox.
+        peer_library;        // Preloaded instead of the interposer, at kPeerPath; shared is false.
+    std::string interposer;  // Instead of the product's.
+    bool own_pids = false;   // Programs count processes from 1, as in a sandbox.
   };
   static constexpr const char* kPeerPath = "/run/sluice/lib/peer.so";
   explicit ShareBox(const Options& options);

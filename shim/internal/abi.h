@@ -147,6 +147,7 @@ struct LaunchParams {
 };
 static_assert(offsetof(LaunchParams, stream) == 40 && sizeof(LaunchParams) == 56);
 
+inline constexpr int kPoolReleaseThreshold = 4;
 inline constexpr int kPoolReservedCurrent = 5;
 inline constexpr int kPoolUsedCurrent = 7;
 inline constexpr int kGraphMemUsedCurrent = 0;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "shim/internal/abi.h"
+#include "shim/internal/points.h"
 
 // The driver's own functions, and which of them are answered here instead.
 namespace sluice::shim {
@@ -88,7 +89,10 @@ CUresult Cuda(Call call, A... arguments) {
   if (real == nullptr) {
     return kNotSupported;
   }
-  return reinterpret_cast<CUresult (*)(A...)>(real)(arguments...);
+  SLUICE_POINT("driver");
+  const CUresult result = reinterpret_cast<CUresult (*)(A...)>(real)(arguments...);
+  SLUICE_POINT("driven");
+  return result;
 }
 
 template <typename... A>

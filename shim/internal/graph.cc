@@ -8,8 +8,6 @@
 namespace sluice::shim {
 namespace {
 
-// Raised by every trim: an executable graph that has its memory has it of this age.
-constinit std::atomic<uint64_t> graph_age{1};
 // Executable graphs that need memory; none: a launch costs one load.
 constinit std::atomic<int64_t> hungry_execs{0};
 
@@ -68,10 +66,6 @@ void AddGraph(CUgraph graph, int depth, GraphNeed& need) {
   }
 }
 
-bool TakeMemory(const GraphNeed& need, uint64_t& charged) {
-  return ChargeGraph(need, charged) == kSuccess;
-}
-
 }  // namespace
 
 CUresult AddAllocNode(Call call,
@@ -127,7 +121,7 @@ CUresult ChargeGraph(const GraphNeed& need, uint64_t& charged) {
   if (const CUresult result = ChargeFirstContext(need.card); result != kSuccess) {
     return result;
   }
-  return ChargeGrowth(GraphPoolOf(need.card), need.bytes, Growth::kOrReuse, charged);
+  return ChargeGrowth(GraphPoolOf(need.card), need.bytes, Growth::kInFull, charged);
 }
 
 CUresult KeepExec(CUresult result, CUgraphExec* out, const GraphNeed& need, uint64_t charged) {
@@ -160,16 +154,24 @@ CUresult RunExec(Call call, CUgraphExec exec, CUstream stream) {
     return Cuda(call, exec, stream);
   }
   const uint64_t age = graph_age.load(std::memory_order_acquire);
+  const PoolIndex memory = GraphPoolOf(block.card);
   if (block.extra == age) {
-    return Cuda(call, exec, stream);
+    const CUresult result = Cuda(call, exec, stream);
+    if (graph_age.load(std::memory_order_acquire) != age) {
+      Settle(memory, 0, 0);
+    }
+    return result;
   }
   uint64_t charged = 0;
-  if (!TakeMemory({block.bytes, block.card}, charged)) {
-    return kOutOfMemory;
+  if (const CUresult refused = ChargeGraph({block.bytes, block.card}, charged);
+      refused != kSuccess) {
+    return refused;
   }
   const CUresult result = Cuda(call, exec, stream);
-  Settle(GraphPoolOf(block.card), charged, 0);
-  if (result == kSuccess) {
+  Settle(memory, charged, 0);
+  // Whether an upload takes the memory is the driver's choice.
+  const bool launched = call == Call::k_cuGraphLaunch || call == Call::k_cuGraphLaunch_ptsz;
+  if (result == kSuccess && launched) {
     SetExtra(key, age);
   }
   return result;
@@ -184,9 +186,8 @@ CUresult DestroyExec(Call call, CUgraphExec exec) {
   return Cuda(call, exec);
 }
 
-CUresult TrimGraphMemory(Call call, CUdevice ordinal) {
-  const CUresult result = Cuda(call, ordinal);
-  graph_age.fetch_add(1, std::memory_order_acq_rel);
+CUresult TrimGraphMemory(Call, CUdevice ordinal) {
+  const CUresult result = TrimGraphMemory(ordinal);
   if (const Card card = CardOfOrdinal(ordinal); card >= 0) {
     Settle(GraphPoolOf(card), 0, 0);
   }

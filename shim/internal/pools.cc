@@ -4,6 +4,7 @@
 
 #include "shim/internal/driver.h"
 #include "shim/internal/os.h"
+#include "shim/internal/points.h"
 
 namespace sluice::shim {
 namespace {
@@ -11,10 +12,10 @@ namespace {
 constexpr uint32_t kPatienceUs = 2'000'000;
 
 struct Pool {
-  std::atomic<uint64_t> handle{0};  // 0: free or gone. Graph memory: not used.
+  std::atomic<uint64_t> handle{0};  // 0: free. Graph memory: not used.
   Lock lock;
   std::atomic<Card> place{kNotShared};
-  bool gone = false;     // Destroyed, blocks remain.
+  bool retired = false;  // Destroyed by the program, not by the driver yet.
   uint64_t charged = 0;  // In the ledger, with `pending`.
   uint64_t pending = 0;  // Charged for calls that are under way.
   uint64_t live = 0;     // Bytes of blocks, for when the driver cannot say.
@@ -78,7 +79,7 @@ Seen Look(Pool& pool) {
           pool.live,
           pool.pending,
           pool.charged,
-          pool.gone ? 0 : pool.handle.load(std::memory_order_relaxed)};
+          pool.handle.load(std::memory_order_relaxed)};
 }
 
 // False, with nothing changed, when something else has changed since.
@@ -182,19 +183,74 @@ PoolIndex FindPool(CUmemoryPool handle) {
   return -1;
 }
 
-// A row that was never used, or whose pool and blocks are all gone.
+// A row that was never used, or whose pool is gone.
 int FreeRow() {
   const int count = pool_count.load(std::memory_order_relaxed);
   for (int i = kFirstHandle; i < count; ++i) {
     Hold hold(pools[i].lock);
-    if (pools[i].gone && pools[i].live == 0 && pools[i].charged == 0) {
+    if (pools[i].handle.load(std::memory_order_relaxed) == 0 && pools[i].charged == 0) {
       return i;
     }
   }
   return count < kPoolsMax ? count : -1;
 }
 
+// Whether the driver has blocks of the pool that were not given back, or not yet by their stream.
+bool HasBlocks(const Pool& pool, const Seen& seen) {
+  uint64_t reserved = 0;
+  uint64_t used = 0;
+  return seen.live > 0 || (AskDriver(pool, seen.handle, reserved, used) && used > 0);
+}
+
+// Requires: the pool has no blocks.
+CUresult EndPool(Pool& pool) {
+  const Seen seen = Look(pool);
+  // Before the driver's call: right after it, another pool may be given the same handle.
+  pool.handle.store(0, std::memory_order_release);
+  const CUresult result =
+      Cuda(Call::k_cuMemPoolDestroy, reinterpret_cast<CUmemoryPool>(seen.handle));
+  if (result != kSuccess) {
+    pool.handle.store(seen.handle, std::memory_order_release);
+    return result;
+  }
+  uint64_t charged = 0;
+  {
+    Hold hold(pool.lock);
+    charged = pool.charged;
+    pool.charged = 0;
+    pool.retired = false;
+    ++pool.changes;
+  }
+  Return(CardOf(pool), charged);
+  return result;
+}
+
+// A pool that was destroyed is nobody's current one any more, and holds nothing back.
+void Retire(Pool& pool, CUmemoryPool handle) {
+  const CUdevice ordinal = OrdinalOf(CardOf(pool));
+  CUmemoryPool current = nullptr;
+  CUmemoryPool otherwise = nullptr;
+  if (Cuda(Call::k_cuDeviceGetMemPool, &current, ordinal) == kSuccess && current == handle &&
+      Cuda(Call::k_cuDeviceGetDefaultMemPool, &otherwise, ordinal) == kSuccess) {
+    Cuda(Call::k_cuDeviceSetMemPool, ordinal, otherwise);
+  }
+  uint64_t none = 0;
+  void* const value = &none;
+  Cuda(Call::k_cuMemPoolSetAttribute, handle, kPoolReleaseThreshold, value);
+  Cuda(Call::k_cuMemPoolTrimTo, handle, size_t{0});
+  Hold hold(pool.lock);
+  pool.retired = true;
+}
+
+bool IsDefaultPool(Card card, CUmemoryPool handle) {
+  CUmemoryPool found = nullptr;
+  return Cuda(Call::k_cuDeviceGetDefaultMemPool, &found, OrdinalOf(card)) == kSuccess &&
+         found == handle;
+}
+
 }  // namespace
+
+constinit std::atomic<uint64_t> graph_age{1};
 
 PoolIndex PoolOf(CUmemoryPool handle, Card card) {
   if (const PoolIndex known = FindPool(handle); known >= 0) {
@@ -210,7 +266,7 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card) {
   }
   Pool& pool = pools[row];
   pool.place.store(card, std::memory_order_relaxed);
-  pool.gone = false;
+  pool.retired = false;
   pool.charged = pool.pending = pool.live = 0;
   pool.patience_us.store(kPatienceUs, std::memory_order_relaxed);
   pool.handle.store(reinterpret_cast<uint64_t>(handle), std::memory_order_release);
@@ -232,18 +288,20 @@ CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, Growth growth, uint64_t& 
   Pool& pool = pools[index];
   const Card card = CardOf(pool);
   charged = bytes;
-  if (!TryCharge(card, bytes) && !ChargeAfterFrees(card, bytes)) {
-    // At the limit, what the pool already holds back counts.
+  if (!ChargeIfPossible(card, bytes)) {
+    // At the limit, what the pool holds back in spite of a trim counts.
     uint64_t reserved = 0;
     uint64_t used = 0;
     const bool may_reuse = growth == Growth::kOrReuse &&
                            AskDriver(pool, Look(pool).handle, reserved, used) && reserved > used;
     const uint64_t slack = may_reuse ? reserved - used : 0;
     charged = bytes > slack ? bytes - slack : 0;
-    if (const CUresult result = Charge(card, charged); result != kSuccess) {
-      return result;
+    if (slack == 0 || !ChargeIfPossible(card, charged)) {
+      CountRefusal(card);
+      return kOutOfMemory;
     }
   }
+  SLUICE_POINT("pool");
   Hold hold(pool.lock);
   pool.charged += charged;
   pool.pending += charged;
@@ -264,32 +322,32 @@ bool Settle(PoolIndex index, uint64_t charged, int64_t live) {
 
 void MarkShrinking(PoolIndex index, uint64_t live_bytes) {
   Pool& pool = pools[index];
-  bool gone = false;
   {
     Hold hold(pool.lock);
     pool.live -= live_bytes < pool.live ? live_bytes : pool.live;
     ++pool.changes;
-    gone = pool.gone;
-  }
-  if (gone) {
-    BringIntoLine(pool);
-    return;
   }
   MarkForSettling(pool);
 }
 
-void ForgetHandle(CUmemoryPool handle) {
+CUresult EndOrRetire(CUmemoryPool handle) {
   const PoolIndex index = FindPool(handle);
-  if (index < 0) {
-    return;
+  const Card card = index < 0 ? kNotShared : CardOfPool(index);
+  if (card < 0 || IsDefaultPool(card, handle)) {
+    if (index >= 0 && card < 0) {
+      pools[index].handle.store(0, std::memory_order_release);
+    }
+    return Cuda(Call::k_cuMemPoolDestroy, handle);
   }
-  {
-    Hold hold(pools[index].lock);
-    pools[index].gone = true;
-    pools[index].handle.store(0, std::memory_order_release);
-    ++pools[index].changes;
+  Pool& pool = pools[index];
+  const Seen seen = Look(pool);
+  if (!HasBlocks(pool, seen)) {
+    return EndPool(pool);
   }
-  BringIntoLine(pools[index]);
+  Retire(pool, handle);
+  BringIntoLine(pool);
+  MarkForSettling(pool);
+  return kSuccess;
 }
 
 void SettlePools() {
@@ -305,6 +363,10 @@ void SettlePools() {
       continue;
     }
     BringIntoLine(pool);
+    if (pool.retired && !HasBlocks(pool, Look(pool))) {
+      EndPool(pool);
+      continue;
+    }
     // The stream may not have come to the free yet: look again next time until it has.
     Hold hold(pool.lock);
     if (pool.charged > pool.live + pool.pending) {
@@ -346,19 +408,32 @@ bool ChargeAfterFrees(Card card, uint64_t bytes) {
 bool ChargeAfterTrim(Card card, uint64_t bytes) {
   bool any = false;
   const int count = pool_count.load(std::memory_order_acquire);
-  for (int i = kFirstHandle; i < count; ++i) {
+  for (int i = 0; i < count; ++i) {
     Pool& pool = pools[i];
     uint64_t reserved = 0;
     uint64_t used = 0;
     const uint64_t handle = Look(pool).handle;
-    if (CardOf(pool) != card || !AskDriver(pool, handle, reserved, used) || reserved <= used) {
+    if (CardOf(pool) != card || (IsGraph(pool) && pool.charged == 0) ||
+        !AskDriver(pool, handle, reserved, used) || reserved <= used) {
       continue;
     }
-    Cuda(Call::k_cuMemPoolTrimTo, reinterpret_cast<CUmemoryPool>(handle), size_t{0});
+    if (IsGraph(pool)) {
+      TrimGraphMemory(OrdinalOf(card));
+    } else {
+      Cuda(Call::k_cuMemPoolTrimTo, reinterpret_cast<CUmemoryPool>(handle), size_t{0});
+    }
     BringIntoLine(pool);
     any = true;
   }
   return any && TryCharge(card, bytes);
+}
+
+CUresult TrimGraphMemory(CUdevice ordinal) {
+  // A launch that reads the age in between is charged; one that read it before looks again.
+  graph_age.fetch_add(1, std::memory_order_acq_rel);
+  const CUresult result = Cuda(Call::k_cuDeviceGraphMemTrim, ordinal);
+  graph_age.fetch_add(1, std::memory_order_acq_rel);
+  return result;
 }
 
 void ForgetPools() {
@@ -366,7 +441,7 @@ void ForgetPools() {
     pool.lock.Reset();
     pool.handle.store(0, std::memory_order_relaxed);
     pool.charged = pool.pending = pool.live = 0;
-    pool.gone = false;
+    pool.retired = false;
     pool.patience_us.store(kPatienceUs, std::memory_order_relaxed);
   }
   pool_count.store(kFirstHandle, std::memory_order_relaxed);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "shim/internal/abi.h"
@@ -20,8 +21,9 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card);
 PoolIndex GraphPoolOf(Card card);
 Card CardOfPool(PoolIndex pool);
 
-// Whether an allocation at the limit may be tried in what the pool holds back for reuse. Only the
-// driver knows whether it finds room there; if not, the pool grows and Settle says so.
+// Whether an allocation at the limit, when nothing can be trimmed any more, may be tried in what
+// the pool still holds back for reuse. Only the driver knows whether it finds room there; if not,
+// the pool grows, Settle says so, and the block has to be given back at once.
 enum class Growth { kOrReuse, kInFull };
 
 // Charges what an allocation of `bytes` may make the pool grow, into `charged`.
@@ -32,8 +34,10 @@ bool Settle(PoolIndex pool, uint64_t charged, int64_t live);
 
 // A block was given back: the pool will shrink at some later point of the stream.
 void MarkShrinking(PoolIndex pool, uint64_t live_bytes);
-// The handle is about to go: its blocks are charged one by one from now on.
-void ForgetHandle(CUmemoryPool handle);
+// The program destroys the pool. The driver keeps its memory until the last block is given back,
+// and would say nothing of it any more: with blocks left, the driver's pool goes after the last of
+// them.
+CUresult EndOrRetire(CUmemoryPool handle);
 
 // Sets right every pool that has shrunk since. Costs one load when there is none.
 void SettlePools();
@@ -43,6 +47,11 @@ void SettlePools();
 bool ChargeAfterFrees(Card card, uint64_t bytes);
 // Charges after the pools of the card have given up what they hold back for reuse.
 bool ChargeAfterTrim(Card card, uint64_t bytes);
+
+// Raised around every trim of graph memory: an executable graph that has its memory has it of this
+// age.
+extern constinit std::atomic<uint64_t> graph_age;
+CUresult TrimGraphMemory(CUdevice ordinal);
 
 // In a forked child: there are none.
 void ForgetPools();

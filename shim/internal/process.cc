@@ -283,24 +283,28 @@ bool TryCharge(Card card, uint64_t bytes) {
   return true;
 }
 
-CUresult Charge(Card card, uint64_t bytes) {
+bool ChargeIfPossible(Card card, uint64_t bytes) {
   if (TryCharge(card, bytes)) {
-    return kSuccess;
-  }
-  if (card < 0 || CurrentMode() != Mode::kAttached) {
-    return kOutOfMemory;
+    return true;
   }
   // Only what could fit at all is worth the looking.
-  if (bytes <= region::Room(Policy(card))) {
-    if (ReclaimSiblings() && TryCharge(card, bytes)) {
-      return kSuccess;
-    }
-    if (ChargeAfterFrees(card, bytes) || ChargeAfterTrim(card, bytes)) {
-      return kSuccess;
-    }
+  return card >= 0 && CurrentMode() == Mode::kAttached && bytes <= region::Room(Policy(card)) &&
+         ((ReclaimSiblings() && TryCharge(card, bytes)) || ChargeAfterFrees(card, bytes) ||
+          ChargeAfterTrim(card, bytes));
+}
+
+CUresult Charge(Card card, uint64_t bytes) {
+  if (ChargeIfPossible(card, bytes)) {
+    return kSuccess;
   }
-  region::CountRefusal(*state.ledger, card);
+  CountRefusal(card);
   return kOutOfMemory;
+}
+
+void CountRefusal(Card card) {
+  if (card >= 0 && CurrentMode() == Mode::kAttached) {
+    region::CountRefusal(*state.ledger, card);
+  }
 }
 
 void ChargeAnyway(Card card, uint64_t bytes) {

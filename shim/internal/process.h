@@ -44,8 +44,11 @@ Card CardOfUuid(const uint8_t* uuid);
 // what was freed in the order of a stream and what pools held back for reuse has been given back.
 // kSuccess otherwise.
 CUresult Charge(Card card, uint64_t bytes);
-// The same without counting or trying hard: whether it fits now.
+// The same without counting a refusal.
+bool ChargeIfPossible(Card card, uint64_t bytes);
+// Nor trying hard: whether it fits now.
 bool TryCharge(Card card, uint64_t bytes);
+void CountRefusal(Card card);
 // Records what the driver already holds, even beyond the limit: the next charge pays for it.
 void ChargeAnyway(Card card, uint64_t bytes);
 void Return(Card card, uint64_t bytes);

@@ -132,8 +132,7 @@ CUresult ImportPool(
 }
 
 CUresult DestroyPool(Call call, CUmemoryPool pool) {
-  ForgetHandle(pool);
-  return Cuda(call, pool);
+  return InShare() ? EndOrRetire(pool) : Cuda(call, pool);
 }
 
 CUresult TrimPool(Call call, CUmemoryPool pool, size_t keep) {

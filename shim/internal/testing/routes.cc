@@ -10,6 +10,7 @@ namespace sluice::shim {
 
 std::string lookup = "dlsym";
 Held held;
+CUdevice card = 0;
 bool keep_graph_memory = false;
 
 void* Find(const std::string& symbol, const std::string& base, int version) {
@@ -67,7 +68,7 @@ CUcontext Start() {
 
 namespace {
 
-CUmemoryPool pool = nullptr;
+CUmemoryPool pools[2] = {};  // By card.
 
 // Rows of 1 KiB of 4-byte elements for two-dimensional things.
 constexpr Size kRow = 1024;
@@ -75,12 +76,13 @@ constexpr Size kRow = 1024;
 PoolProperties DevicePool() {
   PoolProperties properties = {};
   properties.alloc_type = 1;
-  properties.location = {kLocationDevice, 0};
+  properties.location = {kLocationDevice, card};
   return properties;
 }
 
 CUresult MakePool() {
   const PoolProperties properties = DevicePool();
+  CUmemoryPool& pool = pools[card];
   return pool != nullptr ? kSuccess : Ask("cuMemPoolCreate", &pool, &properties);
 }
 
@@ -150,6 +152,7 @@ CUresult AddAllocation(Size bytes, How how) {
     result = Ask("cuGraphAddMemFreeNode", &other, graph, after, Size{1}, pointer);
   }
   held.graph = graph;
+  held.block = pointer;
   if (result != kSuccess || (how != How::kChild && how != How::kClone)) {
     return result;
   }
@@ -202,13 +205,13 @@ CUresult InstantiateParams(const char* symbol) {
 CUresult DropGraph() {
   Ask("cuGraphExecDestroy", held.exec);
   Ask("cuGraphDestroy", held.graph);
-  return Ask("cuDeviceGraphMemTrim", 0);
+  return Ask("cuDeviceGraphMemTrim", card);
 }
 
 CUresult CreateHandle(Size bytes) {
   AllocationProperties properties = {};
   properties.type = 1;
-  properties.location = {kLocationDevice, 0};
+  properties.location = {kLocationDevice, card};
   const AllocationProperties* const pointer = &properties;
   return Ask("cuMemCreate", &held.handle, bytes, pointer, uint64_t{0});
 }
@@ -249,15 +252,18 @@ const Route kRoutes[] = {
        const CUresult made = MakePool();
        return made != kSuccess
                   ? made
-                  : Ask("cuMemAllocFromPoolAsync", &held.block, bytes, pool, CUstream{});
+                  : Ask("cuMemAllocFromPoolAsync", &held.block, bytes, pools[card], CUstream{});
      },
      FreeAsync},
     {"cuMemAllocFromPoolAsync_ptsz",
      [](Size bytes) {
        const CUresult made = MakePool();
-       return made != kSuccess
-                  ? made
-                  : Ask("cuMemAllocFromPoolAsync_ptsz", &held.block, bytes, pool, CUstream{});
+       return made != kSuccess ? made
+                               : Ask("cuMemAllocFromPoolAsync_ptsz",
+                                     &held.block,
+                                     bytes,
+                                     pools[card],
+                                     CUstream{});
      },
      FreeAsync},
     {"cuMemCreate", CreateHandle, [] { return Ask("cuMemRelease", held.handle); }},

@@ -39,6 +39,9 @@ CUresult Ask(const char* symbol, A... arguments) {
 using Size = size_t;
 constexpr Size kMib = Size{1} << 20;
 
+// The card, as the driver counts, whose memory the routes take.
+extern CUdevice card;
+
 // Starts the driver and makes the first card's primary context current. Ends the process if it
 // cannot.
 CUcontext Start();
