@@ -479,6 +479,19 @@ TEST(Cards, AreNotRewrittenWithoutNeed) {
   EXPECT_EQ(house->store.Version(), version);
 }
 
+TEST(Cards, AreClosedWhileTheirOwnHardwareDividesThem) {
+  auto house = OneCard();
+  house->node.cards.at(GpuId("GPU-1")).mode = GpuMode::kPartitioned;
+  house->Wait(2 * kMinute, kMinute);
+  EXPECT_EQ(house->GetGpu("GPU-1").mode, GpuMode::kPartitioned);
+  const DesktopId id = house->AddDesktop("one", 8_GiB);
+  house->Run();
+  EXPECT_NE(house->StateOf(id), kReady);
+  house->node.cards.at(GpuId("GPU-1")).mode = GpuMode::kShared;
+  house->Wait(2 * kMinute, kMinute);
+  EXPECT_EQ(house->StateOf(id), kReady);
+}
+
 TEST(Cards, KeepTheModeThatAnAdminSet) {
   auto house = OneCard();
   auto row = store::Read<Gpu>(*house->real_store, "GPU-1");

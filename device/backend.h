@@ -40,7 +40,8 @@ class Backend {
   // "nvidia".
   virtual std::string Vendor() const = 0;
 
-  // Every card with its present use, by index. A card that fell off the bus is returned with
+  // Every card with its present use, by index; mode kPartitioned for one that is divided by its own
+  // hardware (MIG), else kShared. A card that fell off the bus is returned with
   // health kUnhealthy and the reason. Fails with kUnavailable when the vendor library is gone.
   virtual Result<std::vector<Card>> Read() = 0;
 

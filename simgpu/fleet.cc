@@ -101,6 +101,16 @@ Result<void> Replace(const std::string& path,
   return {};
 }
 
+// Of cards and parts: what the map's numbers stand for.
+std::vector<std::string> Uuids(const Scene& scene) {
+  std::vector<std::string> uuids;
+  for (const SceneCard& card : scene.cards) {
+    uuids.push_back(card.uuid);
+    for (const ScenePart& part : card.parts) uuids.push_back(part.uuid);
+  }
+  return uuids;
+}
+
 bool MapIsThere(const std::string& path) {
   struct stat found {};
   return ::stat(path.c_str(), &found) == 0 && S_ISREG(found.st_mode) &&
@@ -133,10 +143,7 @@ Result<void> WriteScene(const std::string& folder, const Scene& scene) {
   if (::chmod((folder + "/ipc").c_str(), 01777) != 0) return CannotWrite(folder + "/ipc");
   std::string map = folder + "/" + kMapFile;
   auto old = ReadScene(folder);
-  bool same_cards = old && old->cards.size() == scene.cards.size();
-  for (size_t i = 0; same_cards && i < scene.cards.size(); ++i) {
-    same_cards = old->cards[i].uuid == scene.cards[i].uuid;
-  }
+  bool same_cards = old && Uuids(*old) == Uuids(scene);
   if (!same_cards || !MapIsThere(map)) {
     auto made = Replace(map, {}, sizeof(MapFile), 0666);
     if (!made) return made;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 // This file is also part of the simulated driver libraries: it links nothing but libstdc++.
 namespace sluice::simgpu {
@@ -31,6 +32,33 @@ constexpr IntegerKey kCopyKey{"copy_gib_per_s", 0, 1'000'000};
 constexpr IntegerKey kDelayKey{"call_delay_us", 0, 10'000'000};
 constexpr IntegerKey kMemoryKey{"memory_mib", 64, 1 << 21};
 constexpr IntegerKey kReservedKey{"reserved_mib", 0, 1 << 21};
+constexpr IntegerKey kSlicesKey{"slices", 1, kSlicesMax};
+
+// Branches of the driver and the newest CUDA that each answers to. One between two rows is of the
+// older's.
+struct BranchRow {
+  int branch;
+  int cuda_version;
+};
+constexpr BranchRow kBranches[] = {{470, 11040},
+                                   {495, 11050},
+                                   {510, 11060},
+                                   {515, 11070},
+                                   {520, 11080},
+                                   {525, 12000},
+                                   {530, 12010},
+                                   {535, 12020},
+                                   {545, 12030},
+                                   {550, 12040},
+                                   {555, 12050},
+                                   {560, 12060},
+                                   {565, 12070},
+                                   {570, 12080},
+                                   {575, 12090},
+                                   {580, 13000},
+                                   {590, 13010},
+                                   {595, 13020},
+                                   {610, 13030}};
 
 tl::unexpected<Error> Bad(const std::string& field, const std::string& why) {
   return Fail(Code::kInvalidArgument, "scene: " + field + " " + why, field);
@@ -72,10 +100,11 @@ Result<std::string> ReadText(const json& object,
   return text;
 }
 
-bool IsUuid(std::string_view text) {
-  constexpr std::string_view kForm = "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-  if (text.size() != kForm.size()) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
+// `kind`: "GPU-" or "MIG-".
+bool IsUuid(std::string_view text, std::string_view kind) {
+  constexpr std::string_view kForm = "----xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  if (text.size() != kForm.size() || text.substr(0, kind.size()) != kind) return false;
+  for (size_t i = kind.size(); i < text.size(); ++i) {
     bool hex = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f');
     if (kForm[i] == 'x' ? !hex : text[i] != kForm[i]) return false;
   }
@@ -117,15 +146,51 @@ bool SaysSimulated(std::string text) {
   return text.find("simulated") != std::string::npos;
 }
 
+Result<ScenePart> ReadPart(const json& object, const std::string& at) {
+  if (!object.is_object()) return Bad(at, "must be an object");
+  auto known = RefuseUnknownKeys(object, at, {"uuid", "slices", "memory_mib"});
+  if (!known) return Fail(known.error());
+  auto uuid = ReadText(object, at, "uuid", "");
+  if (!uuid) return Fail(uuid.error());
+  if (!IsUuid(*uuid, "MIG-"))
+    return Bad(at + "/uuid", "must look like MIG-, then a lower-case UUID");
+  auto slices = ReadInteger(object, at, kSlicesKey, 1);
+  if (!slices) return Fail(slices.error());
+  auto memory_mib = ReadInteger(object, at, kMemoryKey, -1);
+  if (!memory_mib) return Fail(memory_mib.error());
+  if (*memory_mib < 0) return Bad(at + "/memory_mib", "is missing");
+  return ScenePart{*uuid, static_cast<int>(*slices), MiB(*memory_mib)};
+}
+
+Result<void> ReadParts(const json& object, const std::string& card_at, SceneCard& card) {
+  auto found = object.find("parts");
+  if (found == object.end()) return {};
+  std::string at = card_at + "/parts";
+  if (!found->is_array() || found->size() > kSlicesMax) return Bad(at, "must be a list of 0 to 7");
+  int slices = 0;
+  Bytes memory;
+  for (size_t i = 0; i < found->size(); ++i) {
+    auto part = ReadPart((*found)[i], at + "/" + std::to_string(i));
+    if (!part) return Fail(part.error());
+    slices += part->slices;
+    memory += part->memory;
+    card.parts.push_back(*part);
+  }
+  if (slices > kSlicesMax) return Bad(at, "have more than 7 slices");
+  if (memory > card.memory - card.reserved) return Bad(at, "have more memory than their card");
+  return {};
+}
+
 Result<SceneCard> ReadCard(const json& object, const std::string& at) {
   if (!object.is_object()) return Bad(at, "must be an object");
-  auto known =
-      RefuseUnknownKeys(object, at, {"uuid", "name", "memory_mib", "reserved_mib", "faults"});
+  auto known = RefuseUnknownKeys(
+      object, at, {"uuid", "name", "memory_mib", "reserved_mib", "parts", "faults"});
   if (!known) return Fail(known.error());
   SceneCard card;
   auto uuid = ReadText(object, at, "uuid", "");
   if (!uuid) return Fail(uuid.error());
-  if (!IsUuid(*uuid)) return Bad(at + "/uuid", "must look like GPU-, then a lower-case UUID");
+  if (!IsUuid(*uuid, "GPU-"))
+    return Bad(at + "/uuid", "must look like GPU-, then a lower-case UUID");
   card.uuid = *uuid;
   auto memory_mib = ReadInteger(object, at, kMemoryKey, -1);
   if (!memory_mib) return Fail(memory_mib.error());
@@ -138,6 +203,8 @@ Result<SceneCard> ReadCard(const json& object, const std::string& at) {
   auto name = ReadText(object, at, "name", "Sluice simulated GPU");
   if (!name) return Fail(name.error());
   card.name = SaysSimulated(*name) ? *name : *name + " (simulated)";
+  auto parts = ReadParts(object, at, card);
+  if (!parts) return Fail(parts.error());
   auto faults = ReadFaults(object, at);
   if (!faults) return Fail(faults.error());
   card.faults = *faults;
@@ -165,15 +232,17 @@ Result<void> ReadCards(const json& root, Scene& scene) {
   auto found = root.find("cards");
   if (found == root.end() || !found->is_array()) return Bad("/cards", "must be a list");
   if (found->empty() || found->size() > kCardsMax) return Bad("/cards", "must hold 1 to 16 cards");
+  std::set<std::string> seen;
   for (size_t i = 0; i < found->size(); ++i) {
     std::string at = "/cards/" + std::to_string(i);
     auto card = ReadCard((*found)[i], at);
     if (!card) return Fail(card.error());
-    for (const SceneCard& other : scene.cards) {
-      if (other.uuid == card->uuid) return Bad(at + "/uuid", "is there twice");
-    }
+    bool once = seen.insert(card->uuid).second;
+    for (const ScenePart& part : card->parts) once = seen.insert(part.uuid).second && once;
+    if (!once) return Bad(at + "/uuid", "is there twice");
     scene.cards.push_back(*card);
   }
+  if (seen.size() > scene.cards.size() + kPartsMax) return Bad("/cards", "have more than 16 parts");
   return {};
 }
 
@@ -199,6 +268,7 @@ Result<Scene> ReadRoot(const json& root) {
   auto driver = ReadText(root, "", "driver_version", scene.driver_version);
   if (!driver) return Fail(driver.error());
   scene.driver_version = *driver;
+  if (int of_branch = CudaVersionOf(*driver); of_branch != 0) scene.cuda_version = of_branch;
 
   struct Row {
     const IntegerKey* key;
@@ -265,6 +335,20 @@ const std::vector<std::string_view>& SceneFaults() {
   return faults;
 }
 
+int CudaVersionOf(std::string_view driver_version) {
+  int branch = 0;
+  for (size_t i = 0; i < 3; ++i) {
+    bool digit = i < driver_version.size() && driver_version[i] >= '0' && driver_version[i] <= '9';
+    if (!digit) return 0;
+    branch = branch * 10 + (driver_version[i] - '0');
+  }
+  int version = 0;
+  for (const BranchRow& row : kBranches) {
+    if (row.branch <= branch) version = row.cuda_version;
+  }
+  return version;
+}
+
 Result<Scene> ParseScene(std::string_view text) {
   if (text.size() > kSceneBytesMax) return Bad("/", "is larger than 1 MiB");
   if (NestsDeeperThan(text, 8)) return Bad("/", "is nested too deep");
@@ -276,10 +360,17 @@ Result<Scene> ParseScene(std::string_view text) {
 std::string ToJson(const Scene& scene) {
   json cards = json::array();
   for (const SceneCard& card : scene.cards) {
+    json parts = json::array();
+    for (const ScenePart& part : card.parts) {
+      parts.push_back({{"uuid", part.uuid},
+                       {"slices", part.slices},
+                       {"memory_mib", part.memory.value() >> 20}});
+    }
     cards.push_back({{"uuid", card.uuid},
                      {"name", card.name},
                      {"memory_mib", card.memory.value() >> 20},
                      {"reserved_mib", card.reserved.value() >> 20},
+                     {"parts", parts},
                      {"faults", card.faults}});
   }
   json root{{"version", kSceneVersion},

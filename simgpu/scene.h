@@ -29,6 +29,9 @@
 //       "name": "Sluice simulated GPU 24 GiB",
 //       "memory_mib": 24576,
 //       "reserved_mib": 0,                 memory the driver keeps for itself
+//       "parts": [                         the card is in MIG mode, in these parts
+//         { "uuid": "MIG-…", "slices": 2,  of seven sevenths of its multiprocessors
+//           "memory_mib": 9728 } ],
 //       "faults": [] }                     of SceneFaults()
 //   ]
 // }
@@ -36,19 +39,32 @@
 namespace sluice::simgpu {
 
 inline constexpr int kCardsMax = 16;
+inline constexpr int kPartsMax = 16;  // Of all cards together.
+inline constexpr int kSlicesMax = 7;  // Of one card.
 inline constexpr int kForeignPid = 1'000'000;
 inline constexpr size_t kKernelsMax = 256;
 inline constexpr const char* kSceneFile = "scene.json";
 inline constexpr const char* kMapFile = "device.map";
+
+// A part of a card in MIG mode: one GPU instance with one compute instance that has all of it.
+struct ScenePart {
+  std::string uuid;  // "MIG-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", lower case.
+  int slices = 1;
+  Bytes memory;
+
+  friend bool operator==(const ScenePart&, const ScenePart&) = default;
+};
 
 struct SceneCard {
   std::string uuid;  // "GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", lower case.
   std::string name;  // Always contains "simulated".
   Bytes memory;
   Bytes reserved;
+  std::vector<ScenePart> parts;  // Together at most kSlicesMax slices and the card's memory.
   std::vector<std::string> faults;
 
   bool Has(std::string_view fault) const;
+  bool InMigMode() const { return !parts.empty() || Has("mig_mode"); }
   friend bool operator==(const SceneCard&, const SceneCard&) = default;
 };
 
@@ -69,9 +85,13 @@ struct Scene {
 // "lost": fell off the bus. "no_process_list": NVML answers NOT_SUPPORTED for process lists, as
 // some kernels' drivers do. "zero_utilization": NVML reports 0 always. "foreign_pids_in_lists" and
 // "foreign_pids_in_utilization": NVML numbers processes there as another pid namespace does, which
-// here is kForeignPid more. "mig_mode": the card is to be used in parts and has none, so CUDA does
-// not see it.
+// here is kForeignPid more. "mig_mode": the card is in MIG mode without parts, so CUDA does not
+// see it.
 const std::vector<std::string_view>& SceneFaults();
+
+// The newest CUDA version of a driver by its branch, the number that its version begins with; 0 for
+// one that is not known.
+int CudaVersionOf(std::string_view driver_version);
 
 // Reads the text of a scene file; outside bytes, so every field is checked and bounded. Fails with
 // kInvalidArgument, `field` names the key.

@@ -161,27 +161,99 @@ TEST(Visibility, FollowsTheListOfUuids) {
   std::ofstream(path) << scene.cards[2].uuid << "\n\nGPU-of-elsewhere\n"
                       << scene.cards[0].uuid << "\n";
   ::setenv("SLUICE_SIMGPU_VISIBLE", path.c_str(), 1);
-  EXPECT_EQ(CardsInReach(scene), (std::vector<int>{2, 0}));
+  EXPECT_EQ(InReach(scene).cards, (std::vector<int>{2, 0}));
   std::filesystem::remove(path);
-  EXPECT_EQ(CardsInReach(scene), (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(InReach(scene).cards, (std::vector<int>{0, 1, 2}));
   ::unsetenv("SLUICE_SIMGPU_VISIBLE");
+}
+
+// What CUDA_VISIBLE_DEVICES leaves, as names: "1" a card, "0/2" a part of one.
+std::string Names(const Scene& scene, const Reach& reach, const char* value) {
+  std::string names;
+  for (const Unit& unit : CudaVisible(scene, reach, value)) {
+    names += (names.empty() ? "" : " ") + std::to_string(unit.card);
+    if (unit.part >= 0) names += "/" + std::to_string(unit.part);
+  }
+  return names;
 }
 
 TEST(Visibility, ReadsCudaVisibleDevicesAsTheDriverDoes) {
   Scene scene = *ParseFleet("3x1GiB");
-  const std::vector<int> reach{2, 0, 1};
-  using List = std::vector<int>;
-  EXPECT_EQ(CudaVisible(scene, reach, nullptr), reach);
-  EXPECT_EQ(CudaVisible(scene, reach, ""), List{});
-  EXPECT_EQ(CudaVisible(scene, reach, "0"), List{2});
-  EXPECT_EQ(CudaVisible(scene, reach, " 2 , 0"), (List{1, 2}));
-  EXPECT_EQ(CudaVisible(scene, reach, "1,-1,2"), List{0});
-  EXPECT_EQ(CudaVisible(scene, reach, "0,0"), List{});
-  EXPECT_EQ(CudaVisible(scene, reach, "7"), List{});
+  const Reach reach{.cards = {2, 0, 1}, .parts = {{}, {}, {}}};
+  auto names = [&](const std::string& value) { return Names(scene, reach, value.c_str()); };
+  EXPECT_EQ(Names(scene, reach, nullptr), "2 0 1");
+  EXPECT_EQ(names(""), "");
+  EXPECT_EQ(names("0"), "2");
+  EXPECT_EQ(names(" 2 , 0"), "1 2");
+  EXPECT_EQ(names("1,-1,2"), "0");
+  EXPECT_EQ(names("0,0"), "");
+  EXPECT_EQ(names("7"), "");
   std::string uuid = scene.cards[1].uuid;
-  EXPECT_EQ(CudaVisible(scene, reach, uuid.c_str()), List{1});
-  EXPECT_EQ(CudaVisible(scene, reach, uuid.substr(0, 10).c_str()), List{1});
-  EXPECT_EQ(CudaVisible(scene, reach, "GPU-"), List{});  // Means all three, so none.
+  EXPECT_EQ(names(uuid), "1");
+  EXPECT_EQ(names(uuid.substr(0, 10)), "1");
+  EXPECT_EQ(names("GPU-"), "");        // Means all three, so none.
+  EXPECT_EQ(names("0," + uuid), "2");  // One form or the other.
+}
+
+TEST(Visibility, GivesAProcessOnePartAtMost) {
+  Scene scene = *ParseFleet("2x8GiB");
+  scene.cards[0].parts = {{"MIG-00000000-0000-0000-0000-000000000001", 1, GiB(1)},
+                          {"MIG-00000000-0000-0000-0000-000000000002", 2, GiB(2)}};
+  const Reach all{.cards = {0, 1}, .parts = {{0, 1}, {}}};
+  auto names = [&](const std::string& value) { return Names(scene, all, value.c_str()); };
+  EXPECT_EQ(Names(scene, all, nullptr), "1");  // The whole card.
+  EXPECT_EQ(Names(scene, Reach{.cards = {0}, .parts = {{1}}}, nullptr), "0/1");
+  EXPECT_EQ(names("MIG-00000000-0000-0000-0000-000000000002"), "0/1");
+  EXPECT_EQ(
+      names("MIG-00000000-0000-0000-0000-000000000002,MIG-00000000-0000-0000-0000-000000000001"),
+      "0/1");
+  EXPECT_EQ(names("MIG-" + scene.cards[0].uuid + "/2/0"), "0/1");
+  EXPECT_EQ(names("MIG-" + scene.cards[0].uuid + "/3/0"), "");
+  EXPECT_EQ(names("0"), "0/0");  // A card in parts stands for its first.
+  EXPECT_EQ(names("1,0"), "1");
+  const Reach second{.cards = {0}, .parts = {{1}}};
+  EXPECT_EQ(Names(scene, second, "MIG-00000000-0000-0000-0000-000000000001"), "");
+}
+
+TEST(Scene, KeepsThePartsOfACard) {
+  Scene scene = *ParseFleet("1x8GiB");
+  scene.cards[0].parts = {{"MIG-00000000-0000-0000-0000-000000000001", 3, GiB(4)}};
+  auto again = ParseScene(ToJson(scene));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(*again, scene);
+  EXPECT_TRUE(again->cards[0].InMigMode());
+}
+
+TEST(Scene, RefusesPartsThatAreNotTheCards) {
+  const ScenePart sound{"MIG-00000000-0000-0000-0000-000000000001", 3, GiB(4)};
+  auto field = [](const std::vector<ScenePart>& parts) {
+    Scene scene = *ParseFleet("1x8GiB");
+    scene.cards[0].parts = parts;
+    auto parsed = ParseScene(ToJson(scene));
+    return parsed ? "" : parsed.error().field;
+  };
+  EXPECT_EQ(field({sound}), "");
+  EXPECT_EQ(field({sound, sound}), "/cards/0/uuid");
+  const ScenePart other{"MIG-00000000-0000-0000-0000-000000000002", 5, GiB(1)};
+  EXPECT_EQ(field({sound, other}), "/cards/0/parts");  // Eight slices.
+  EXPECT_EQ(field({sound, {other.uuid, 1, GiB(5)}}), "/cards/0/parts");
+  EXPECT_EQ(field({{other.uuid, 0, GiB(1)}}), "/cards/0/parts/0/slices");
+  EXPECT_EQ(field({{"GPU-" + other.uuid.substr(4), 1, GiB(1)}}), "/cards/0/parts/0/uuid");
+}
+
+TEST(Scene, TakesTheApiVersionFromTheDriversBranch) {
+  auto version = [](const std::string& driver) {
+    auto scene = ParseScene(R"({"version": 1, "driver_version": ")" + driver + R"(", "cards": [
+        {"uuid": "GPU-00000000-0000-0000-0000-000000000001", "memory_mib": 1024}]})");
+    return scene ? scene->cuda_version : -1;
+  };
+  EXPECT_EQ(version("470.256.02-simulated"), 11040);
+  EXPECT_EQ(version("535.104"), 12020);
+  EXPECT_EQ(version("536.1"), 12020);
+  EXPECT_EQ(version("580.0-simulated"), 13000);
+  EXPECT_EQ(version("610.43"), 13030);
+  EXPECT_EQ(version("a new one"), 13000);
+  EXPECT_EQ(version("390.1"), 13000);
 }
 
 }  // namespace

@@ -24,7 +24,10 @@ Gpu Merged(const Gpu& answer, const Gpu* row, const GpuFacts& facts) {
   if (merged.pool.empty()) merged.pool = PoolId("shared");
   if (row == nullptr) return merged;
   merged.shares = row->shares;
-  merged.mode = row->mode;
+  // Whether a card is divided is the card's to say, everything else its row's.
+  const bool divided =
+      answer.mode == GpuMode::kPartitioned || row->mode == GpuMode::kPartitioned;
+  if (!divided) merged.mode = row->mode;
   merged.pool = row->pool;
   return merged;
 }

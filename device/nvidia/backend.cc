@@ -172,6 +172,12 @@ Result<void> NvidiaBackend::ReadIdentity(State& state, nvmlDevice_t device, Card
       nvml.nvmlDeviceGetName(device, text, kTextBytes - 1) == NVML_SUCCESS) {
     card.gpu.model = text;
   }
+  unsigned mig = 0;
+  unsigned pending = 0;
+  if (nvml.nvmlDeviceGetMigMode != nullptr &&
+      nvml.nvmlDeviceGetMigMode(device, &mig, &pending) == NVML_SUCCESS && mig != 0) {
+    card.gpu.mode = GpuMode::kPartitioned;
+  }
   card.gpu.vendor = kVendor;
   card.gpu.simulated = !options_.simulated_state.empty();
   nvmlPciInfo_t pci{};

@@ -98,6 +98,10 @@ class NvidiaFixture final : public BackendFixture {
     holder_ = std::make_unique<Holder>(folder_, memory);
     return holder_->pid();
   }
+  void Partition() {
+    scene_.cards[0].parts = {{"MIG-00000000-0000-0000-0000-000000000001", 3, GiB(4)}};
+    Write();
+  }
   const std::string& folder() const { return folder_; }
 
  private:
@@ -123,6 +127,16 @@ TEST(NvidiaBackend, MarksSimulatedCardsAndGivesTheirFolders) {
             std::vector<std::string>{std::string(SLUICE_BUILD_DIR) + "/lib/simgpu"});
   EXPECT_EQ(access->read_write, std::vector<std::string>{fixture.folder()});
   EXPECT_TRUE(access->device_nodes.empty());
+}
+
+TEST(NvidiaBackend, ShowsACardInMigModeAsPartitioned) {
+  NvidiaFixture fixture;
+  fixture.Partition();
+  auto cards = fixture.backend().Read();
+  ASSERT_TRUE(cards);
+  EXPECT_EQ((*cards)[0].gpu.mode, GpuMode::kPartitioned);
+  EXPECT_EQ((*cards)[0].gpu.memory, GiB(8));
+  EXPECT_EQ((*cards)[1].gpu.mode, GpuMode::kShared);
 }
 
 TEST(NvidiaBackend, SaysThatTheLibraryIsMissing) {

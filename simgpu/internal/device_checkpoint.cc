@@ -44,7 +44,7 @@ int DeviceMap::SlotOf(int64_t pid) {
 }
 
 bool DeviceMap::IsDrained(int slot) {
-  for (int card = 0; card < kCardsMax; ++card) {
+  for (int card = 0; card < kUnits; ++card) {
     for (int number = 0; number < kLanes; ++number) {
       LaneId lane{card, static_cast<Lane>(number)};
       const LaneUse& work = WorkOf(lane, slot);

@@ -27,26 +27,89 @@ std::string_view Trim(std::string_view text) {
   return text;
 }
 
-int FindUuid(const Scene& scene, const std::vector<int>& among, std::string_view prefix) {
-  int found = -1;
-  for (int card : among) {
-    if (scene.cards[static_cast<size_t>(card)].uuid.rfind(prefix, 0) != 0) continue;
-    if (found >= 0) return -1;  // Ambiguous.
-    found = card;
+// Every unit in reach, cards before their parts.
+std::vector<Unit> UnitsOf(const Scene& scene, const Reach& reach) {
+  std::vector<Unit> units;
+  for (size_t i = 0; i < reach.cards.size(); ++i) {
+    units.push_back(WholeCard(reach.cards[i]));
+    for (int part : reach.parts[i]) units.push_back(PartOf(scene, reach.cards[i], part));
+  }
+  return units;
+}
+
+Reach Everything(const Scene& scene) {
+  Reach all;
+  for (size_t card = 0; card < scene.cards.size(); ++card) {
+    all.cards.push_back(static_cast<int>(card));
+    all.parts.emplace_back();
+    for (size_t part = 0; part < scene.cards[card].parts.size(); ++part) {
+      all.parts.back().push_back(static_cast<int>(part));
+    }
+  }
+  return all;
+}
+
+// "MIG-GPU-uuid/gpu instance/compute instance", as drivers before 470 name parts.
+std::string OldName(const Scene& scene, const Unit& unit) {
+  return "MIG-" + scene.cards[static_cast<size_t>(unit.card)].uuid + "/" +
+         std::to_string(InstanceOf(unit)) + "/0";
+}
+
+const std::string& UuidOf(const Scene& scene, const Unit& unit) {
+  const SceneCard& card = scene.cards[static_cast<size_t>(unit.card)];
+  return unit.part < 0 ? card.uuid : card.parts[static_cast<size_t>(unit.part)].uuid;
+}
+
+// The one unit whose UUID begins so.
+std::optional<Unit> FindUuid(const Scene& scene,
+                             const std::vector<Unit>& among,
+                             std::string_view prefix) {
+  std::optional<Unit> found;
+  for (const Unit& unit : among) {
+    if (unit.part >= 0 && OldName(scene, unit) == prefix) return unit;
+    if (UuidOf(scene, unit).rfind(prefix, 0) != 0) continue;
+    if (found) return std::nullopt;  // Ambiguous.
+    found = unit;
   }
   return found;
 }
 
-// The card that one entry of CUDA_VISIBLE_DEVICES names; -1: none.
-int FindEntry(const Scene& scene, const std::vector<int>& reach, std::string_view entry) {
-  if (entry.rfind("GPU-", 0) == 0) return FindUuid(scene, reach, entry);
-  if (entry.empty() || entry.size() > 4) return -1;
+bool IsUuidEntry(std::string_view entry) {
+  return entry.rfind("GPU-", 0) == 0 || entry.rfind("MIG-", 0) == 0;
+}
+
+// What one entry of CUDA_VISIBLE_DEVICES names.
+std::optional<Unit> FindEntry(const Scene& scene, const Reach& reach, std::string_view entry) {
+  if (IsUuidEntry(entry)) return FindUuid(scene, UnitsOf(scene, reach), entry);
+  if (entry.empty() || entry.size() > 4) return std::nullopt;
   size_t position = 0;
   for (char c : entry) {
-    if (c < '0' || c > '9') return -1;
+    if (c < '0' || c > '9') return std::nullopt;
     position = position * 10 + static_cast<size_t>(c - '0');
   }
-  return position < reach.size() ? reach[position] : -1;
+  if (position >= reach.cards.size()) return std::nullopt;
+  return WholeCard(reach.cards[position]);
+}
+
+// A card in MIG mode is to be had only in parts: its first in reach.
+std::optional<Unit> Usable(const Scene& scene, const Reach& reach, const Unit& unit) {
+  if (unit.part >= 0 || !scene.cards[static_cast<size_t>(unit.card)].InMigMode()) return unit;
+  auto at = std::find(reach.cards.begin(), reach.cards.end(), unit.card) - reach.cards.begin();
+  const std::vector<int>& parts = reach.parts[static_cast<size_t>(at)];
+  if (parts.empty()) return std::nullopt;
+  return PartOf(scene, unit.card, parts.front());
+}
+
+// Without CUDA_VISIBLE_DEVICES.
+std::vector<Unit> ByItself(const Scene& scene, const Reach& reach) {
+  std::vector<Unit> whole;
+  std::vector<Unit> parts;
+  for (int card : reach.cards) {
+    auto unit = Usable(scene, reach, WholeCard(card));
+    if (unit) (unit->part < 0 ? whole : parts).push_back(*unit);
+  }
+  if (whole.empty() && !parts.empty()) return {parts.front()};
+  return whole;
 }
 
 }  // namespace
@@ -55,34 +118,98 @@ std::string StateFolder() {
   return EnvironmentOr("SLUICE_SIMGPU_STATE", "/run/sluice/simgpu/state");
 }
 
-std::vector<int> CardsInReach(const Scene& scene) {
-  std::vector<int> all;
-  for (size_t i = 0; i < scene.cards.size(); ++i) all.push_back(static_cast<int>(i));
+Unit WholeCard(int card) {
+  return {.number = card, .card = card, .part = -1};
+}
+
+Unit PartOf(const Scene& scene, int card, int part) {
+  size_t before = 0;
+  for (int i = 0; i < card; ++i) before += scene.cards[static_cast<size_t>(i)].parts.size();
+  return {.number = kCardsMax + static_cast<int>(before) + part, .card = card, .part = part};
+}
+
+std::optional<Unit> UnitOf(const Scene& scene, int number) {
+  for (const Unit& unit : UnitsOf(scene, Everything(scene))) {
+    if (unit.number == number) return unit;
+  }
+  return std::nullopt;
+}
+
+int InstanceOf(const Unit& unit) {
+  return unit.part + 1;  // 0 is an instance that has the whole card.
+}
+
+std::string NameOf(const Scene& scene, const Unit& unit) {
+  const SceneCard& card = scene.cards[static_cast<size_t>(unit.card)];
+  if (unit.part < 0) return card.name;
+  const ScenePart& part = card.parts[static_cast<size_t>(unit.part)];
+  const int64_t gib = GiB(1).value();
+  return card.name + " MIG " + std::to_string(part.slices) + "g." +
+         std::to_string((part.memory.value() + gib / 2) / gib) + "gb";
+}
+
+std::vector<int64_t> Capacities(const Scene& scene) {
+  std::vector<int64_t> capacities(kUnits);
+  for (const Unit& unit : UnitsOf(scene, Everything(scene))) {
+    const SceneCard& card = scene.cards[static_cast<size_t>(unit.card)];
+    Bytes memory = unit.part < 0 ? card.memory - card.reserved
+                                 : card.parts[static_cast<size_t>(unit.part)].memory;
+    capacities[static_cast<size_t>(unit.number)] = memory.value();
+  }
+  return capacities;
+}
+
+Reach InReach(const Scene& scene) {
+  Reach all = Everything(scene);
   std::string path = EnvironmentOr("SLUICE_SIMGPU_VISIBLE", "/run/sluice/simgpu/visible");
   FILE* file = std::fopen(path.c_str(), "re");
   if (file == nullptr) return all;
-  std::vector<int> reach;
+  Reach reach;
   char line[256];
   while (std::fgets(line, sizeof(line), file) != nullptr) {
     line[std::strcspn(line, "\n")] = '\0';
     std::string_view uuid = Trim(line);
-    int card = uuid.empty() ? -1 : FindUuid(scene, all, uuid);
-    if (card >= 0 && std::count(reach.begin(), reach.end(), card) == 0) reach.push_back(card);
+    auto unit = uuid.empty() ? std::nullopt : FindUuid(scene, UnitsOf(scene, all), uuid);
+    if (!unit) continue;
+    auto at = std::find(reach.cards.begin(), reach.cards.end(), unit->card) - reach.cards.begin();
+    if (static_cast<size_t>(at) == reach.cards.size()) {
+      reach.cards.push_back(unit->card);
+      reach.parts.emplace_back();
+    }
+    std::vector<int>& parts = reach.parts[static_cast<size_t>(at)];
+    if (unit->part < 0) parts = all.parts[static_cast<size_t>(unit->card)];
+    if (unit->part >= 0 && std::count(parts.begin(), parts.end(), unit->part) == 0) {
+      parts.push_back(unit->part);
+    }
   }
   std::fclose(file);
   return reach;
 }
 
-std::vector<int> CudaVisible(const Scene& scene, const std::vector<int>& reach, const char* value) {
-  if (value == nullptr) return reach;
-  std::vector<int> visible;
+bool IsInReach(const Reach& reach, const Unit& unit) {
+  for (size_t i = 0; i < reach.cards.size(); ++i) {
+    if (reach.cards[i] != unit.card) continue;
+    return unit.part < 0 ||
+           std::count(reach.parts[i].begin(), reach.parts[i].end(), unit.part) != 0;
+  }
+  return false;
+}
+
+std::vector<Unit> CudaVisible(const Scene& scene, const Reach& reach, const char* value) {
+  if (value == nullptr) return ByItself(scene, reach);
+  std::vector<Unit> visible;
   std::string_view rest = value;
+  bool by_uuid = IsUuidEntry(Trim(rest));
   while (!rest.empty()) {
     size_t comma = rest.find(',');
-    int card = FindEntry(scene, reach, Trim(rest.substr(0, comma)));
-    if (card < 0) return visible;
-    if (std::count(visible.begin(), visible.end(), card) != 0) return {};
-    visible.push_back(card);
+    std::string_view entry = Trim(rest.substr(0, comma));
+    if (IsUuidEntry(entry) != by_uuid) return visible;
+    auto named = FindEntry(scene, reach, entry);
+    auto unit = named ? Usable(scene, reach, *named) : std::nullopt;
+    if (!unit) return visible;
+    if (std::count(visible.begin(), visible.end(), *unit) != 0) return {};
+    if (unit->part >= 0) return visible.empty() ? std::vector{*unit} : visible;
+    visible.push_back(*unit);
     if (comma == std::string_view::npos) break;
     rest.remove_prefix(comma + 1);
   }
@@ -157,12 +284,12 @@ bool MapReader::Alive(int slot, int64_t& pid, std::string& name) const {
   return info.pid == static_cast<uint32_t>(pid) && info.start_ticks == OwnStartTicks();
 }
 
-std::vector<MapProcess> MapReader::Processes(int card) const {
+std::vector<MapProcess> MapReader::Processes(int unit) const {
   std::vector<MapProcess> processes;
   auto count = static_cast<size_t>(SlotsUsed());
   std::vector<uint64_t> memory(count);
   std::vector<uint32_t> contexts(count);
-  size_t base = offsetof(MapFile, cards) + sizeof(CardUse) * static_cast<size_t>(card);
+  size_t base = offsetof(MapFile, cards) + sizeof(CardUse) * static_cast<size_t>(unit);
   if (!ReadAt(base + offsetof(CardUse, memory), memory.data(), count * sizeof(uint64_t)) ||
       !ReadAt(base + offsetof(CardUse, contexts), contexts.data(), count * sizeof(uint32_t))) {
     return processes;
@@ -179,9 +306,9 @@ std::vector<MapProcess> MapReader::Processes(int card) const {
   return processes;
 }
 
-Bytes MapReader::Used(int card, Bytes capacity) const {
+Bytes MapReader::Used(int unit, Bytes capacity) const {
   Bytes used;
-  for (const MapProcess& process : Processes(card)) used += process.memory;
+  for (const MapProcess& process : Processes(unit)) used += process.memory;
   return std::min(used, capacity);
 }
 
@@ -193,8 +320,8 @@ int64_t MapReader::Now(bool virtual_clock) const {
   return std::max<int64_t>(now_ns, 0);
 }
 
-uint32_t MapReader::BusyUs(int card, int slot, int64_t bucket) const {
-  size_t base = offsetof(MapFile, cards) + sizeof(CardUse) * static_cast<size_t>(card);
+uint32_t MapReader::BusyUs(int unit, int slot, int64_t bucket) const {
+  size_t base = offsetof(MapFile, cards) + sizeof(CardUse) * static_cast<size_t>(unit);
   auto number = static_cast<uint32_t>(bucket);
   size_t at = base + offsetof(CardUse, card_samples) + 8 * (number % kCardSamples);
   if (slot >= 0) {

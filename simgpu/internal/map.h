@@ -17,8 +17,11 @@
 // namespace).
 namespace sluice::simgpu {
 
-inline constexpr uint64_t kMapVersion = 0x534c4d4150303033;  // "SLMAP003"
+inline constexpr uint64_t kMapVersion = 0x534c4d4150303034;  // "SLMAP004"
 inline constexpr int kSlots = 1024;
+// What has memory and work of its own: the whole cards by their position in the scene, then the
+// parts of all cards in order.
+inline constexpr int kUnits = kCardsMax + kPartsMax;
 inline constexpr int kSamples = 8;        // Ring per process and card.
 inline constexpr int kCardSamples = 128;  // Ring per card.
 enum CheckpointState : uint32_t { kCheckpointRunning, kCheckpointLocked, kCheckpointed, kFailed };
@@ -83,7 +86,7 @@ struct MapFile {
   std::atomic<int64_t> clock_ns;     // Of a scene with a virtual clock.
   char pad[4096 - 24];
   SlotInfo slots[kSlots];
-  CardUse cards[kCardsMax];
+  CardUse cards[kUnits];
 };
 
 static_assert(sizeof(SlotInfo) == 64);

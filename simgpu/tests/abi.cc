@@ -86,6 +86,8 @@ SAME_SIZE(nvmlProcessInfo_v1_t, nvmlProcessInfo_v1_t);
 SAME_SIZE(nvmlProcessInfo_v2_t, nvmlProcessInfo_v2_t);
 SAME_SIZE(nvmlProcessDetail_v1_t, nvmlProcessDetail_v1_t);
 SAME_SIZE(nvmlProcessDetailList_v1_t, nvmlProcessDetailList_v1_t);
+SAME_SIZE(nvmlDeviceAttributes_t, nvmlDeviceAttributes_t);
+SAME_PLACE(nvmlDeviceAttributes_t, nvmlDeviceAttributes_t, memorySizeMB);
 SAME_SIZE(nvmlUtilization_t, nvmlUtilization_t);
 SAME_SIZE(nvmlPciInfo_t, nvmlPciInfo_t);
 SAME_PLACE(nvmlPciInfo_t, nvmlPciInfo_t, busId);

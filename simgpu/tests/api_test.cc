@@ -118,6 +118,41 @@ TEST_F(Api, LaunchesKernelsOfLibrariesAndFindsTheirVariables) {
       0);
 }
 
+TEST_F(Api, LinksTextsToAModule) {
+  EXPECT_EQ(InChild([] {
+              Program p;
+              unsigned none = 0;
+              void* linker = nullptr;
+              int* options = nullptr;
+              void** values = nullptr;
+              ASSERT_EQ(p.cuda.Call("cuLinkCreate_v2", none, options, values, &linker),
+                        CUDA_SUCCESS);
+              std::string text = kPtx;
+              constexpr int kPtxInput = 1;
+              ASSERT_EQ(p.cuda.Call("cuLinkAddData_v2",
+                                    linker,
+                                    kPtxInput,
+                                    static_cast<void*>(text.data()),
+                                    text.size() + 1,
+                                    "text",
+                                    none,
+                                    options,
+                                    values),
+                        CUDA_SUCCESS);
+              void* image = nullptr;
+              size_t bytes = 0;
+              ASSERT_EQ(p.cuda.Call("cuLinkComplete", linker, &image, &bytes), CUDA_SUCCESS);
+              CUmodule module = nullptr;
+              CUfunction function = nullptr;
+              EXPECT_EQ(p.cuda.Call("cuModuleLoadData", &module, static_cast<const void*>(image)),
+                        CUDA_SUCCESS);
+              EXPECT_EQ(p.cuda.Call("cuModuleGetFunction", &function, module, "sluice_fill"),
+                        CUDA_SUCCESS);
+              EXPECT_EQ(p.cuda.Call("cuLinkDestroy", linker), CUDA_SUCCESS);
+            }),
+            0);
+}
+
 TEST_F(Api, SplitsACardIntoGreenContextsThatTakeNoMemory) {
   EXPECT_EQ(
       InChild([] {

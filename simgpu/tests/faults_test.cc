@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+
 #include "simgpu/tests/program.h"
 
 // Cards, drivers and programs that fail in the ways that the scene or the environment says.
@@ -89,6 +91,24 @@ TEST_F(Faults, KillAtANamedPointAndLeaveTheCardWhole) {
             0);
 }
 
+// At least as long as told: how much longer is the machine's business.
+TEST_F(Faults, MakeADriverSlow) {
+  using std::chrono::steady_clock;
+  auto takes = [] {
+    Program p;
+    CUdeviceptr a = 0;
+    auto from = steady_clock::now();
+    EXPECT_EQ(p.cuda.Call("cuMemAlloc_v2", &a, Mib(4)), CUDA_SUCCESS);
+    EXPECT_GE(steady_clock::now() - from, std::chrono::milliseconds(30));
+  };
+  ::setenv("SLUICE_SIMGPU_FAULT", "charge:1:delay30", 1);
+  EXPECT_EQ(InChild(takes), 0);
+  ::unsetenv("SLUICE_SIMGPU_FAULT");
+  scene_.call_delay_us = 30'000;
+  UseScene();
+  EXPECT_EQ(InChild(takes), 0);
+}
+
 TEST_F(Faults, NumberProcessesAsAnotherNamespaceDoes) {
   Fault("foreign_pids_in_lists");
   HeldChild other([] { static Program p; });
@@ -131,34 +151,29 @@ TEST_F(Faults, LackInAnOldDriverWhatCameLater) {
   scene_.driver_version = "470.256.02-simulated";
   scene_.cuda_version = 11040;
   UseScene();
-  EXPECT_EQ(
-      InChild([] {
-        Library cuda("libcuda.so.1");
-        EXPECT_EQ(cuda.Call("cuInit", 0u), CUDA_SUCCESS);
-        void* address = nullptr;
-        int status = -1;
-        uint64_t flags = 0;
-        // Of 12.4: unknown to this driver, whatever the form.
-        EXPECT_EQ(
-            cuda.Call("cuGetProcAddress_v2", "cuGreenCtxCreate", &address, 11040, flags, &status),
-            CUDA_SUCCESS);
-        EXPECT_EQ(address, nullptr);
-        EXPECT_EQ(status, 1);
-        // Known, but not yet in the version asked for.
-        EXPECT_EQ(
-            cuda.Call("cuGetProcAddress_v2", "cuMemAllocAsync", &address, 11010, flags, &status),
-            CUDA_SUCCESS);
-        EXPECT_EQ(address, nullptr);
-        EXPECT_EQ(status, 2);
-        Library nvml("libnvidia-ml.so.1");
-        ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-        nvmlDevice_t device = nullptr;
-        ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
-        nvmlMemory_v2_t memory{};
-        EXPECT_EQ(nvml.Call("nvmlDeviceGetMemoryInfo_v2", device, &memory),
-                  NVML_ERROR_FUNCTION_NOT_FOUND);
-      }),
-      0);
+  EXPECT_EQ(InChild([&] {
+              const Library cuda = Library::Anew("libcuda.so.1", folder_);
+              EXPECT_EQ(cuda.Call("cuInit", 0u), CUDA_SUCCESS);
+              EXPECT_EQ(cuda.Find("cuGreenCtxCreate"), nullptr);
+              EXPECT_NE(cuda.Find("cuMemAllocAsync"), nullptr);
+              EXPECT_EQ(cuda.Find("cuGetProcAddress_v2"), nullptr);
+              void* address = nullptr;
+              uint64_t flags = 0;
+              for (const char* later : {"cuGreenCtxCreate", "cuCtxGetId"}) {
+                EXPECT_EQ(cuda.Call("cuGetProcAddress", later, &address, 11040, flags),
+                          CUDA_ERROR_NOT_FOUND);
+              }
+              const Library nvml = Library::Anew("libnvidia-ml.so.1", folder_);
+              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
+              nvmlDevice_t device = nullptr;
+              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              EXPECT_EQ(nvml.Find("nvmlDeviceGetMemoryInfo_v2"), nullptr);
+              EXPECT_EQ(nvml.Find("nvmlDeviceGetComputeRunningProcesses_v3"), nullptr);
+              EXPECT_EQ(nvml.Find("nvmlDeviceGetRunningProcessDetailList"), nullptr);
+              nvmlMemory_t memory{};
+              EXPECT_EQ(nvml.Call("nvmlDeviceGetMemoryInfo", device, &memory), NVML_SUCCESS);
+            }),
+            0);
 }
 
 }  // namespace

@@ -48,10 +48,15 @@ class SimulatedMachine : public ::testing::Test {
 // One library, opened once per process; a missing symbol is a failure of the test.
 class Library {
  public:
-  explicit Library(const char* file)
-      : handle_(::dlopen((std::string(SLUICE_BUILD_DIR) + "/lib/simgpu/" + file).c_str(),
-                         RTLD_NOW | RTLD_LOCAL)) {
+  explicit Library(const std::string& file, const std::string& folder = kBuilt)
+      : handle_(::dlopen((folder + "/" + file).c_str(), RTLD_NOW | RTLD_LOCAL)) {
     EXPECT_NE(handle_, nullptr) << ::dlerror();
+  }
+  // A copy that is loaded anew, with the scene as it is now, where this process or the one that it
+  // is a child of has the library already.
+  static Library Anew(const std::string& file, const std::string& folder) {
+    std::filesystem::copy_file(std::string(kBuilt) + "/" + file, folder + "/" + file);
+    return Library(file, folder);
   }
 
   // Calls by name: cuda.Call("cuMemAlloc_v2", &address, size_t{4096}). Arguments must have exactly
@@ -69,6 +74,7 @@ class Library {
   void* Find(const char* name) const { return ::dlsym(handle_, name); }
 
  private:
+  static constexpr const char* kBuilt = SLUICE_BUILD_DIR "/lib/simgpu";
   void* handle_;
 };
 

@@ -116,6 +116,45 @@ TEST_F(Resolution, KnowsNothingNewerThanTheDriver) {
             0);
 }
 
+class Branch : public SimulatedMachine, public ::testing::WithParamInterface<int> {};
+
+// By dlsym and by cuGetProcAddress.
+TEST_P(Branch, HasWhatItsVersionKnowsAndNothingNewer) {
+  scene_.driver_version = std::to_string(GetParam()) + ".1-simulated";
+  scene_.cuda_version = CudaVersionOf(scene_.driver_version);
+  auto fleet = ParseFleet("1x1GiB");
+  ASSERT_TRUE(fleet);
+  scene_.cards = fleet->cards;
+  UseScene();
+  EXPECT_EQ(
+      InChild([&] {
+        const Library cuda = Library::Anew("libcuda.so.1", folder_);
+        ASSERT_EQ(cuda.Call("cuInit", 0u), CUDA_SUCCESS);
+        int lacking = 0;
+        std::set<std::string> known;  // Some have two rows.
+        for (const TableRow& row : kRows) {
+          bool there = row.version <= scene_.cuda_version;
+          lacking += there ? 0 : 1;
+          if (there) known.insert(row.symbol);
+          if (!there) continue;
+          void* address = nullptr;
+          uint64_t flags = row.per_thread ? 2 : 1;
+          EXPECT_EQ(cuda.Call("cuGetProcAddress", row.name, &address, int{row.version}, flags),
+                    CUDA_SUCCESS);
+          EXPECT_EQ(address, cuda.Find(row.symbol)) << row.symbol;
+        }
+        for (const TableRow& row : kRows) {
+          EXPECT_EQ(cuda.Find(row.symbol) != nullptr, known.contains(row.symbol)) << row.symbol;
+        }
+        EXPECT_EQ(lacking > 0, scene_.cuda_version < Scene{}.cuda_version);
+      }),
+      0);
+}
+
+INSTANTIATE_TEST_SUITE_P(OfTheDriver,
+                         Branch,
+                         ::testing::Values(470, 510, 525, 535, 550, 570, 575, 580, 590, 610));
+
 TEST_F(Resolution, NamesEveryErrorThatItGives) {
   Library cuda("libcuda.so.1");
   const char* text = nullptr;

@@ -61,6 +61,7 @@ Result<Nvml> LoadNvml(const std::string& library) {
   LOOK(nvmlDeviceGetMemoryInfo_v2, kOptional);
   LOOK(nvmlDeviceGetMinorNumber, kOptional);
   LOOK(nvmlDeviceGetPciInfo_v3, kOptional);
+  LOOK(nvmlDeviceGetMigMode, kOptional);
   LOOK(nvmlDeviceGetUtilizationRates, kOptional);
   LOOK(nvmlDeviceGetTemperature, kOptional);
   LOOK(nvmlDeviceGetPowerUsage, kOptional);

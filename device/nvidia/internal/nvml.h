@@ -65,6 +65,7 @@ struct Nvml {
   NvmlCall<nvmlDevice_t, nvmlMemory_v2_t*> nvmlDeviceGetMemoryInfo_v2 = nullptr;
   NvmlCall<nvmlDevice_t, unsigned*> nvmlDeviceGetMinorNumber = nullptr;
   NvmlCall<nvmlDevice_t, nvmlPciInfo_t*> nvmlDeviceGetPciInfo_v3 = nullptr;
+  NvmlCall<nvmlDevice_t, unsigned*, unsigned*> nvmlDeviceGetMigMode = nullptr;
   NvmlCall<nvmlDevice_t, nvmlUtilization_t*> nvmlDeviceGetUtilizationRates = nullptr;
   NvmlCall<nvmlDevice_t, int, unsigned*> nvmlDeviceGetTemperature = nullptr;
   NvmlCall<nvmlDevice_t, unsigned*> nvmlDeviceGetPowerUsage = nullptr;

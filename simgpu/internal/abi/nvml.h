@@ -68,6 +68,18 @@ struct nvmlProcessDetailList_v1_t {
   nvmlProcessDetail_v1_t* procArray;
 };
 
+struct nvmlDeviceAttributes_t {
+  unsigned multiprocessorCount;
+  unsigned sharedCopyEngineCount;
+  unsigned sharedDecoderCount;
+  unsigned sharedEncoderCount;
+  unsigned sharedJpegCount;
+  unsigned sharedOfaCount;
+  unsigned gpuInstanceSliceCount;
+  unsigned computeInstanceSliceCount;
+  unsigned long long memorySizeMB;
+};
+
 struct nvmlUtilization_t {
   unsigned gpu;
   unsigned memory;

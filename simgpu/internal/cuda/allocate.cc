@@ -11,7 +11,7 @@ SLUICE_SIM_CALL cuMemGetInfo_v2(size_t* free_bytes, size_t* total_bytes) {
   if (ready != CUDA_SUCCESS) return ready;
   Process& process = *CurrentProcess();
   const Device& device = process.devices[static_cast<size_t>(CurrentContext()->device)];
-  int64_t used = process.map.Used(device.card, device.capacity);
+  int64_t used = process.map.Used(device.unit, device.capacity);
   if (free_bytes != nullptr) *free_bytes = static_cast<size_t>(device.capacity - used);
   if (total_bytes != nullptr) *total_bytes = static_cast<size_t>(device.capacity);
   return CUDA_SUCCESS;

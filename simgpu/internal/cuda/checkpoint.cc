@@ -79,12 +79,8 @@ SLUICE_SIM_CALL cuCheckpointProcessRestore(int pid, const void* /*args*/) {
   int slot = -1;
   CUresult found = Find(pid, kCheckpointed, slot);
   if (found != CUDA_SUCCESS) return found;
-  std::vector<int64_t> capacities;
-  for (const SceneCard& card : CurrentProcess()->scene.cards) {
-    capacities.push_back((card.memory - card.reserved).value());
-  }
   DeviceMap& map = CurrentProcess()->map;
-  if (!map.RestoreSlot(slot, capacities)) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (!map.RestoreSlot(slot, Capacities(CurrentProcess()->scene))) return CUDA_ERROR_OUT_OF_MEMORY;
   map.SetCheckpoint(slot, kCheckpointLocked);
   return CUDA_SUCCESS;
 }

@@ -25,7 +25,7 @@ CUresult Activate(Context& context) {
   if (passed != CUDA_SUCCESS) return passed;
   CUresult charged = ChargeCard(context.device, process.scene.context.value());
   if (charged != CUDA_SUCCESS) return charged;
-  process.map.AddContexts(process.devices[static_cast<size_t>(context.device)].card, 1);
+  process.map.AddContexts(process.devices[static_cast<size_t>(context.device)].unit, 1);
   context.active = true;
   return CUDA_SUCCESS;
 }
@@ -38,7 +38,7 @@ void Deactivate(Context& context) {
   FreeBlocksOf(context);
   FreeArraysOf(context);
   UnchargeCard(context.device, process.scene.context.value());
-  process.map.AddContexts(process.devices[static_cast<size_t>(context.device)].card, -1);
+  process.map.AddContexts(process.devices[static_cast<size_t>(context.device)].unit, -1);
   context.active = false;
 }
 

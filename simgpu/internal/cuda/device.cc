@@ -31,7 +31,6 @@ constexpr AttributeRow kAttributes[] = {
     {CU_DEVICE_ATTRIBUTE_CLOCK_RATE, 1000000},
     {CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT, 512},
     {CU_DEVICE_ATTRIBUTE_GPU_OVERLAP, 1},
-    {CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 64},
     {CU_DEVICE_ATTRIBUTE_CAN_MAP_HOST_MEMORY, 1},
     {CU_DEVICE_ATTRIBUTE_CONCURRENT_KERNELS, 1},
     {CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE, 1000000},
@@ -70,6 +69,13 @@ const Device& At(CUdevice ordinal) {
   return CurrentProcess()->devices[static_cast<size_t>(ordinal)];
 }
 
+CUresult CopyUuid(const std::string& text, CUuuid* uuid) {
+  if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  UuidBytes bytes = ParseUuid(text);
+  std::memcpy(uuid->bytes, bytes.data(), bytes.size());
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
 
 SLUICE_SIM_CALL cuDeviceGetCount(int* count) {
@@ -92,21 +98,21 @@ SLUICE_SIM_CALL cuDeviceGetName(char* name, int bytes, CUdevice device) {
   CUresult checked = CheckDevice(device);
   if (checked != CUDA_SUCCESS) return checked;
   if (name == nullptr || bytes <= 0) return CUDA_ERROR_INVALID_VALUE;
-  std::snprintf(name, static_cast<size_t>(bytes), "%s", At(device).scene->name.c_str());
+  std::snprintf(name, static_cast<size_t>(bytes), "%s", At(device).name.c_str());
   return CUDA_SUCCESS;
 }
 
+// A part answers with its own UUID to the second form and with its card's to the first.
 SLUICE_SIM_CALL cuDeviceGetUuid_v2(CUuuid* uuid, CUdevice device) {
   CUresult checked = CheckDevice(device);
   if (checked != CUDA_SUCCESS) return checked;
-  if (uuid == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  UuidBytes bytes = ParseUuid(At(device).scene->uuid);
-  std::memcpy(uuid->bytes, bytes.data(), bytes.size());
-  return CUDA_SUCCESS;
+  return CopyUuid(At(device).uuid, uuid);
 }
 
 SLUICE_SIM_CALL cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
-  return cuDeviceGetUuid_v2(uuid, device);
+  CUresult checked = CheckDevice(device);
+  if (checked != CUDA_SUCCESS) return checked;
+  return CopyUuid(At(device).card_uuid, uuid);
 }
 
 SLUICE_SIM_CALL cuDeviceTotalMem_v2(size_t* bytes, CUdevice device) {
@@ -124,6 +130,7 @@ SLUICE_SIM_CALL cuDeviceGetAttribute(int* value, int attribute, CUdevice device)
   if (value == nullptr || !known) return CUDA_ERROR_INVALID_VALUE;
   *value = 0;
   if (attribute == CU_DEVICE_ATTRIBUTE_PCI_BUS_ID) *value = At(device).card + 1;
+  if (attribute == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT) *value = At(device).multiprocessors;
   for (const AttributeRow& row : kAttributes) {
     if (row.attribute == attribute) *value = row.value;
   }

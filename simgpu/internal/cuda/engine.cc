@@ -23,7 +23,7 @@ DeviceMap& Map() {
 }
 
 LaneId IdOf(int device, int lane) {
-  return {CurrentProcess()->devices[static_cast<size_t>(device)].card, static_cast<Lane>(lane)};
+  return {CurrentProcess()->devices[static_cast<size_t>(device)].unit, static_cast<Lane>(lane)};
 }
 
 // Uses up to `need_ns` of what a lane gave; `at_ns` becomes when the last of it was got.

@@ -78,7 +78,6 @@ SLUICE_SIM_CALL cuOccupancyMaxPotentialBlockSize(
   if (ToFunction(handle) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   if (grid == nullptr || block == nullptr) return CUDA_ERROR_INVALID_VALUE;
   constexpr int kThreadsMax = 1024;
-  constexpr int kMultiprocessors = 64;
   *block = most > 0 ? std::min(most, kThreadsMax) : kThreadsMax;
   *grid = kMultiprocessors * (2048 / *block);
   return CUDA_SUCCESS;

@@ -11,7 +11,7 @@ namespace sluice::simgpu {
 namespace {
 
 constexpr int kResourceSm = 1;
-constexpr unsigned kMultiprocessors = 64;
+constexpr unsigned kMost = kMultiprocessors;
 constexpr unsigned kPartMin = 4;   // Multiprocessors of the smallest part…
 constexpr unsigned kPartStep = 2;  // …and by how many it grows.
 constexpr uint64_t kDescMagic = 0x534c44455343;
@@ -43,6 +43,12 @@ CUresult Answer(Resource* out, int type, unsigned count) {
   if (type != kResourceSm) return CUDA_ERROR_INVALID_RESOURCE_TYPE;
   *out = Multiprocessors(count);
   return CUDA_SUCCESS;
+}
+
+// Of a card or of the part of one that the process has.
+unsigned AllOf(CUdevice device) {
+  return static_cast<unsigned>(
+      CurrentProcess()->devices[static_cast<size_t>(device)].multiprocessors);
 }
 
 Context* ToGreen(void* handle) {
@@ -105,7 +111,7 @@ SLUICE_SIM_CALL cuDevicePrimaryCtxRelease_v2(CUdevice ordinal);
 SLUICE_SIM_CALL cuDeviceGetDevResource(CUdevice device, Resource* out, int type) {
   CUresult ready = Ready();
   if (ready != CUDA_SUCCESS) return ready;
-  return IsDevice(device) ? Answer(out, type, kMultiprocessors) : CUDA_ERROR_INVALID_DEVICE;
+  return IsDevice(device) ? Answer(out, type, AllOf(device)) : CUDA_ERROR_INVALID_DEVICE;
 }
 
 SLUICE_SIM_CALL cuCtxGetDevResource(CUcontext handle, Resource* out, int type) {
@@ -113,7 +119,7 @@ SLUICE_SIM_CALL cuCtxGetDevResource(CUcontext handle, Resource* out, int type) {
   if (ready != CUDA_SUCCESS) return ready;
   if (handle == nullptr || !IsContext(handle)) return CUDA_ERROR_INVALID_CONTEXT;
   unsigned own = ToContext(handle)->green_sms;
-  return Answer(out, type, own > 0 ? own : kMultiprocessors);
+  return Answer(out, type, own > 0 ? own : AllOf(ToContext(handle)->device));
 }
 
 SLUICE_SIM_CALL cuGreenCtxGetDevResource(void* handle, Resource* out, int type) {
@@ -133,10 +139,10 @@ SLUICE_SIM_CALL cuDevSmResourceSplitByCount(Resource* parts,
   if (ready != CUDA_SUCCESS) return ready;
   constexpr unsigned kFlagsKnown = 3;
   bool sound = count != nullptr && input != nullptr && input->type == kResourceSm &&
-               input->sm_count <= kMultiprocessors && flags <= kFlagsKnown;
+               input->sm_count <= kMost && flags <= kFlagsKnown;
   if (!sound) return CUDA_ERROR_INVALID_VALUE;
   unsigned size = std::max(least, kPartMin);
-  size = (std::min(size, kMultiprocessors) + kPartStep - 1) / kPartStep * kPartStep;
+  size = (std::min(size, kMost) + kPartStep - 1) / kPartStep * kPartStep;
   unsigned possible = input->sm_count / size;
   if (parts == nullptr) {
     *count = possible;
@@ -154,10 +160,10 @@ SLUICE_SIM_CALL cuDevResourceGenerateDesc(void** out, const Resource* parts, uns
   if (out == nullptr || parts == nullptr || count == 0) return CUDA_ERROR_INVALID_VALUE;
   unsigned all = 0;
   for (unsigned i = 0; i < count; ++i) {
-    if (parts[i].type != kResourceSm || parts[i].sm_count > kMultiprocessors) {
+    if (parts[i].type != kResourceSm || parts[i].sm_count > kMost) {
       return CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION;
     }
-    all = std::min(all + parts[i].sm_count, kMultiprocessors);
+    all = std::min(all + parts[i].sm_count, kMost);
   }
   std::lock_guard lock(CurrentProcess()->mutex);
   // Descriptions have no end in the vendor's interface either.

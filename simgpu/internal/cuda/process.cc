@@ -33,6 +33,24 @@ void RemoveLeftovers(const std::string& folder, int slot) {
   }
 }
 
+Device Describe(const Scene& scene, const Unit& unit) {
+  const SceneCard& card = scene.cards[static_cast<size_t>(unit.card)];
+  Device device;
+  device.unit = unit.number;
+  device.card = unit.card;
+  device.capacity = Capacities(scene)[static_cast<size_t>(unit.number)];
+  device.name = NameOf(scene, unit);
+  device.card_uuid = card.uuid;
+  device.uuid = card.uuid;
+  device.multiprocessors = kMultiprocessors;
+  if (unit.part >= 0) {
+    const ScenePart& part = card.parts[static_cast<size_t>(unit.part)];
+    device.uuid = part.uuid;
+    device.multiprocessors = part.slices * kSliceMultiprocessors;
+  }
+  return device;
+}
+
 CUresult Start() {
   std::string folder = StateFolder();
   auto scene = ReadScene(folder);
@@ -41,11 +59,9 @@ CUresult Start() {
     Complain(scene.error().message);
     return CUDA_ERROR_SYSTEM_NOT_READY;
   }
-  std::vector<int> cards =
-      CudaVisible(*scene, CardsInReach(*scene), std::getenv("CUDA_VISIBLE_DEVICES"));
-  std::erase_if(cards,
-                [&](int card) { return scene->cards[static_cast<size_t>(card)].Has("mig_mode"); });
-  if (cards.empty()) return CUDA_ERROR_NO_DEVICE;
+  std::vector<Unit> units =
+      CudaVisible(*scene, InReach(*scene), std::getenv("CUDA_VISIBLE_DEVICES"));
+  if (units.empty()) return CUDA_ERROR_NO_DEVICE;
   auto map = DeviceMap::Open(folder);
   if (!map) {
     Complain(map.error().message);
@@ -54,14 +70,7 @@ CUresult Start() {
   if (scene->virtual_clock) map->UseVirtualClock();
   RemoveLeftovers(folder, map->slot());
   auto* process = new Process(*scene, *map);
-  for (int card : cards) {
-    const SceneCard& row = process->scene.cards[static_cast<size_t>(card)];
-    Device device;
-    device.card = card;
-    device.capacity = (row.memory - row.reserved).value();
-    device.scene = &row;
-    process->devices.push_back(device);
-  }
+  for (const Unit& unit : units) process->devices.push_back(Describe(*scene, unit));
   ::pthread_atfork(nullptr, nullptr, MarkForked);
   g_process.store(process);
   return CUDA_SUCCESS;
@@ -152,7 +161,7 @@ CUresult ChargeCard(int device, int64_t bytes) {
   if (bytes < 0 || bytes > at.capacity) return CUDA_ERROR_OUT_OF_MEMORY;
   CUresult before = PassPoint("charge");
   if (before != CUDA_SUCCESS) return before;
-  if (!process.map.Charge(at.card, bytes, at.capacity)) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (!process.map.Charge(at.unit, bytes, at.capacity)) return CUDA_ERROR_OUT_OF_MEMORY;
   PassPoint("charged");
   return CUDA_SUCCESS;
 }
@@ -160,7 +169,7 @@ CUresult ChargeCard(int device, int64_t bytes) {
 void UnchargeCard(int device, int64_t bytes) {
   PassPoint("uncharge");
   Process& process = *CurrentProcess();
-  process.map.Uncharge(process.devices[static_cast<size_t>(device)].card, bytes);
+  process.map.Uncharge(process.devices[static_cast<size_t>(device)].unit, bytes);
 }
 
 bool IsDevice(CUdevice ordinal) {

@@ -35,11 +35,15 @@ struct Module;
 struct Pool;
 struct UserObject;
 
-// One card as this process sees it.
+// One card, or a part of one, as this process sees it.
 struct Device {
-  int card = 0;          // Position in the scene and in the map.
+  int unit = 0;          // In the map.
+  int card = 0;          // Position in the scene, which is its place on the bus.
   int64_t capacity = 0;  // Bytes, without what the driver keeps.
-  const SceneCard* scene = nullptr;
+  std::string name;
+  std::string card_uuid;
+  std::string uuid;  // A part's own, else the card's.
+  int multiprocessors = 0;
   int primary_retains = 0;
   unsigned primary_flags = 0;
   CUcontext primary = nullptr;

@@ -2,9 +2,11 @@
 #include <algorithm>
 #include <cstring>
 #include <string_view>
+#include <unordered_set>
 
 #include "simgpu/internal/cuda/calls.h"
 #include "simgpu/internal/cuda/process.h"
+#include "simgpu/internal/hide.h"
 
 // cuGetProcAddress: by the table in calls.def, never by dlsym, which an interposer may own.
 namespace sluice::simgpu {
@@ -35,6 +37,20 @@ const CallRow* Find(std::string_view name, int version, int driver, bool per_thr
 int DriverVersion() {
   const Process* process = CurrentProcess();
   return process == nullptr ? Scene{}.cuda_version : process->scene.cuda_version;
+}
+
+// An older driver's library has no symbols of what came later, either.
+__attribute__((constructor)) void HideWhatCameLater() {
+  auto scene = ReadScene(StateFolder());
+  if (!scene || scene->cuda_version >= Scene{}.cuda_version) return;
+  // A symbol may have two rows: what was a name of its own became the newer form of another.
+  std::unordered_set<std::string_view> there;
+  std::unordered_set<std::string_view> later;
+  for (const CallRow& row : Calls()) {
+    (row.version <= scene->cuda_version ? there : later).insert(row.symbol);
+  }
+  HideSymbols(
+      [&](std::string_view symbol) { return later.contains(symbol) && !there.contains(symbol); });
 }
 
 }  // namespace

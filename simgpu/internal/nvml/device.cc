@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 
 #include "simgpu/internal/nvml/library.h"
 #include "simgpu/internal/uuid.h"
@@ -17,24 +16,30 @@ constexpr unsigned kPowerBusyMw = 270'000;  // Added at full use.
 constexpr unsigned kPowerLimitMw = 300'000;
 constexpr unsigned kClockMhz = 1000;
 
-// Runs `answer` on the card of a handle.
+// The same of a whole card: a part has none of its own.
 template <typename Answer>
-nvmlReturn_t With(nvmlDevice_t device, const void* out, Answer&& answer) {
-  std::optional<NvmlCard> card;
-  nvmlReturn_t found = Find(device, card);
-  if (found != NVML_SUCCESS) return found;
-  if (out == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  return answer(*card);
+nvmlReturn_t WithCard(nvmlDevice_t device, const void* out, Answer&& answer) {
+  return With(device, out, [&](const NvmlCard& card) {
+    return card.unit.part >= 0 ? NVML_ERROR_NOT_SUPPORTED : answer(card);
+  });
+}
+
+// What cannot be told of a card in MIG mode nor of its parts.
+template <typename Answer>
+nvmlReturn_t WithUndivided(nvmlDevice_t device, const void* out, Answer&& answer) {
+  return WithCard(device, out, [&](const NvmlCard& card) {
+    return card.scene().InMigMode() ? NVML_ERROR_NOT_SUPPORTED : answer(card);
+  });
 }
 
 nvmlReturn_t Constant(nvmlDevice_t device, unsigned* out, unsigned value) {
-  return With(device, out, [&](const NvmlCard&) {
+  return WithCard(device, out, [&](const NvmlCard&) {
     *out = value;
     return NVML_SUCCESS;
   });
 }
 
-// The first card in reach for which `is` holds. A lost card is found all the same by its index and
+// The first in reach of which `is` holds. A lost card is found all the same by its index and
 // reported by the calls on it, as NVML does.
 template <typename Is>
 nvmlReturn_t FindHandle(nvmlDevice_t* device, Is&& is) {
@@ -42,13 +47,35 @@ nvmlReturn_t FindHandle(nvmlDevice_t* device, Is&& is) {
   nvmlReturn_t viewed = View(view);
   if (viewed != NVML_SUCCESS) return viewed;
   if (device == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  for (int card : view->cards) {
-    const SceneCard& scene = view->scene.cards[static_cast<size_t>(card)];
-    if (!is(card, scene)) continue;
-    *device = ToDevice(card);
-    return NVML_SUCCESS;
+  for (size_t i = 0; i < view->reach.cards.size(); ++i) {
+    std::vector<Unit> units{WholeCard(view->reach.cards[i])};
+    for (int part : view->reach.parts[i]) {
+      units.push_back(PartOf(view->scene, view->reach.cards[i], part));
+    }
+    for (const Unit& unit : units) {
+      if (!is(unit, view->scene.cards[static_cast<size_t>(unit.card)])) continue;
+      *device = ToDevice(unit);
+      return NVML_SUCCESS;
+    }
   }
   return NVML_ERROR_NOT_FOUND;
+}
+
+// Memory of a card or part, and what of it is in use beside what the driver keeps.
+struct MemoryUse {
+  Bytes total;
+  Bytes reserved;
+  Bytes used;
+};
+MemoryUse UseOf(const NvmlCard& card) {
+  MemoryUse use;
+  use.total = card.unit.part < 0 ? card.scene().memory : card.part().memory;
+  if (card.unit.part < 0) use.reserved = card.scene().reserved;
+  for (const Unit& unit : card.Units()) {
+    use.used += card.view.reader.Used(unit.number, use.total - use.reserved);
+  }
+  use.used = std::min(use.used, use.total - use.reserved);
+  return use;
 }
 
 }  // namespace
@@ -58,7 +85,7 @@ SLUICE_SIM_NVML nvmlDeviceGetCount_v2(unsigned* count) {
   nvmlReturn_t viewed = View(view);
   if (viewed != NVML_SUCCESS) return viewed;
   if (count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  *count = static_cast<unsigned>(view->cards.size());
+  *count = static_cast<unsigned>(view->reach.cards.size());
   return NVML_SUCCESS;
 }
 SLUICE_SIM_NVML nvmlDeviceGetCount(unsigned* count) {
@@ -69,8 +96,8 @@ SLUICE_SIM_NVML nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t* devi
   std::optional<NvmlView> view;
   nvmlReturn_t viewed = View(view);
   if (viewed != NVML_SUCCESS) return viewed;
-  if (device == nullptr || index >= view->cards.size()) return NVML_ERROR_INVALID_ARGUMENT;
-  *device = ToDevice(view->cards[index]);
+  if (device == nullptr || index >= view->reach.cards.size()) return NVML_ERROR_INVALID_ARGUMENT;
+  *device = ToDevice(WholeCard(view->reach.cards[index]));
   return NVML_SUCCESS;
 }
 SLUICE_SIM_NVML nvmlDeviceGetHandleByIndex(unsigned index, nvmlDevice_t* device) {
@@ -79,13 +106,16 @@ SLUICE_SIM_NVML nvmlDeviceGetHandleByIndex(unsigned index, nvmlDevice_t* device)
 
 SLUICE_SIM_NVML nvmlDeviceGetHandleByUUID(const char* uuid, nvmlDevice_t* device) {
   if (uuid == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  return FindHandle(device, [&](int, const SceneCard& scene) { return scene.uuid == uuid; });
+  return FindHandle(device, [&](const Unit& unit, const SceneCard& card) {
+    return uuid == (unit.part < 0 ? card.uuid : card.parts[static_cast<size_t>(unit.part)].uuid);
+  });
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetHandleByPciBusId_v2(const char* bus, nvmlDevice_t* device) {
   if (bus == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  return FindHandle(device, [&](int card, const SceneCard&) {
-    return PciText(card, 8) == bus || PciText(card, 4) == bus || PciText(card, 0) == bus;
+  return FindHandle(device, [&](const Unit& unit, const SceneCard&) {
+    return PciText(unit.card, 8) == bus || PciText(unit.card, 4) == bus ||
+           PciText(unit.card, 0) == bus;
   });
 }
 SLUICE_SIM_NVML nvmlDeviceGetHandleByPciBusId(const char* bus, nvmlDevice_t* device) {
@@ -100,15 +130,16 @@ SLUICE_SIM_NVML nvmlDeviceGetIndex(nvmlDevice_t device, unsigned* index) {
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned* minor) {
-  return With(device, minor, [&](const NvmlCard& card) {
-    *minor = static_cast<unsigned>(card.card);
+  return WithCard(device, minor, [&](const NvmlCard& card) {
+    *minor = static_cast<unsigned>(card.unit.card);
     return NVML_SUCCESS;
   });
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetName(nvmlDevice_t device, char* text, unsigned bytes) {
-  return With(
-      device, text, [&](const NvmlCard& card) { return CopyText(card.scene().name, text, bytes); });
+  return With(device, text, [&](const NvmlCard& card) {
+    return CopyText(NameOf(card.view.scene, card.unit), text, bytes);
+  });
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetUUID(nvmlDevice_t device, char* text, unsigned bytes) {
@@ -116,15 +147,16 @@ SLUICE_SIM_NVML nvmlDeviceGetUUID(nvmlDevice_t device, char* text, unsigned byte
   std::optional<NvmlCard> card;
   nvmlReturn_t found = Find(device, card);
   if (!card) return found;
-  return CopyText(card->scene().uuid, text, bytes);
+  return CopyText(card->unit.part < 0 ? card->scene().uuid : card->part().uuid, text, bytes);
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t* pci) {
-  return With(device, pci, [&](const NvmlCard& card) {
+  return WithCard(device, pci, [&](const NvmlCard& card) {
     *pci = {};
-    std::snprintf(pci->busId, sizeof(pci->busId), "%s", PciText(card.card, 8).c_str());
-    std::snprintf(pci->busIdLegacy, sizeof(pci->busIdLegacy), "%s", PciText(card.card, 4).c_str());
-    pci->bus = static_cast<unsigned>(card.card + 1);
+    std::snprintf(pci->busId, sizeof(pci->busId), "%s", PciText(card.unit.card, 8).c_str());
+    std::snprintf(
+        pci->busIdLegacy, sizeof(pci->busIdLegacy), "%s", PciText(card.unit.card, 4).c_str());
+    pci->bus = static_cast<unsigned>(card.unit.card + 1);
     return NVML_SUCCESS;
   });
 }
@@ -137,10 +169,9 @@ SLUICE_SIM_NVML nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t* pci) {
 
 SLUICE_SIM_NVML nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t* memory) {
   return With(device, memory, [&](const NvmlCard& card) {
-    const SceneCard& scene = card.scene();
-    Bytes used = scene.reserved + card.view.reader.Used(card.card, scene.memory - scene.reserved);
-    memory->total = static_cast<unsigned long long>(scene.memory.value());
-    memory->used = static_cast<unsigned long long>(used.value());
+    const MemoryUse use = UseOf(card);
+    memory->total = static_cast<unsigned long long>(use.total.value());
+    memory->used = static_cast<unsigned long long>((use.reserved + use.used).value());
     memory->free = memory->total - memory->used;
     return NVML_SUCCESS;
   });
@@ -152,18 +183,17 @@ SLUICE_SIM_NVML nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t*
     if (memory->version != NvmlVersion<nvmlMemory_v2_t>(2)) {
       return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     }
-    const SceneCard& scene = card.scene();
-    Bytes used = card.view.reader.Used(card.card, scene.memory - scene.reserved);
-    memory->total = static_cast<unsigned long long>(scene.memory.value());
-    memory->reserved = static_cast<unsigned long long>(scene.reserved.value());
-    memory->used = static_cast<unsigned long long>(used.value());
+    const MemoryUse use = UseOf(card);
+    memory->total = static_cast<unsigned long long>(use.total.value());
+    memory->reserved = static_cast<unsigned long long>(use.reserved.value());
+    memory->used = static_cast<unsigned long long>(use.used.value());
     memory->free = memory->total - memory->reserved - memory->used;
     return NVML_SUCCESS;
   });
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t* memory) {
-  return With(device, memory, [&](const NvmlCard&) {
+  return WithCard(device, memory, [&](const NvmlCard&) {
     constexpr unsigned long long kBar1 = 256ull << 20;
     *memory = {.bar1Total = kBar1, .bar1Free = kBar1, .bar1Used = 0};
     return NVML_SUCCESS;
@@ -171,7 +201,7 @@ SLUICE_SIM_NVML nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t* rates) {
-  return With(device, rates, [&](const NvmlCard& card) {
+  return WithUndivided(device, rates, [&](const NvmlCard& card) {
     rates->gpu = BusyPercent(card, -1);
     rates->memory = rates->gpu / 2;
     return NVML_SUCCESS;
@@ -179,7 +209,7 @@ SLUICE_SIM_NVML nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilizati
 }
 
 SLUICE_SIM_NVML nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned* milliwatts) {
-  return With(device, milliwatts, [&](const NvmlCard& card) {
+  return WithCard(device, milliwatts, [&](const NvmlCard& card) {
     *milliwatts = kPowerIdleMw + kPowerBusyMw / 100 * BusyPercent(card, -1);
     return NVML_SUCCESS;
   });
@@ -231,17 +261,6 @@ SLUICE_SIM_NVML nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int* maj
     *minor = 0;
     return NVML_SUCCESS;
   });
-}
-
-SLUICE_SIM_NVML nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned* current, unsigned* pending) {
-  std::optional<NvmlCard> card;
-  nvmlReturn_t found = Find(device, card);
-  if (found != NVML_SUCCESS) return found;
-  if (current == nullptr || pending == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  if (!card->scene().Has("mig_mode")) return NVML_ERROR_NOT_SUPPORTED;
-  *current = 1;
-  *pending = 1;
-  return NVML_SUCCESS;
 }
 
 }  // namespace sluice::simgpu

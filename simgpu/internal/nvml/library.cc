@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
+#include <string_view>
 #include <sys/stat.h>
+
+#include "simgpu/internal/hide.h"
 
 namespace sluice::simgpu {
 namespace {
@@ -64,6 +67,30 @@ nvmlReturn_t Start(Library& library) {
   return NVML_SUCCESS;
 }
 
+// Calls that an older driver's library does not have, and the version that brought them.
+struct LaterRow {
+  std::string_view symbol;
+  int since;
+};
+constexpr LaterRow kLater[] = {
+    {"nvmlDeviceGetMemoryInfo_v2", kDriver510},
+    {"nvmlDeviceGetComputeRunningProcesses_v3", kDriver510},
+    {"nvmlDeviceGetGraphicsRunningProcesses_v3", kDriver510},
+    {"nvmlDeviceGetMPSComputeRunningProcesses_v3", kDriver510},
+    {"nvmlDeviceGetRunningProcessDetailList", kDriver535},
+    {"nvmlDeviceGetProcessesUtilizationInfo", kDriver535},
+};
+
+__attribute__((constructor)) void HideWhatCameLater() {
+  auto scene = ReadScene(StateFolder());
+  if (!scene || scene->cuda_version >= Scene{}.cuda_version) return;
+  HideSymbols([&](std::string_view symbol) {
+    return std::any_of(std::begin(kLater), std::end(kLater), [&](const LaterRow& row) {
+      return row.symbol == symbol && scene->cuda_version < row.since;
+    });
+  });
+}
+
 }  // namespace
 
 nvmlReturn_t View(std::optional<NvmlView>& view) {
@@ -75,12 +102,12 @@ nvmlReturn_t View(std::optional<NvmlView>& view) {
     // The map may be another file now. The old descriptor stays open on purpose.
     if (auto reader = MapReader::Open(library.folder)) library.reader = *reader;
   }
-  view.emplace(NvmlView{*library.scene, CardsInReach(*library.scene), *library.reader});
+  view.emplace(NvmlView{*library.scene, InReach(*library.scene), *library.reader});
   return NVML_SUCCESS;
 }
 
-nvmlDevice_t ToDevice(int card) {
-  return reinterpret_cast<nvmlDevice_t>(static_cast<uintptr_t>(card) + 1);
+nvmlDevice_t ToDevice(const Unit& unit) {
+  return reinterpret_cast<nvmlDevice_t>(static_cast<uintptr_t>(unit.number) + 1);
 }
 
 nvmlReturn_t Find(nvmlDevice_t device, std::optional<NvmlCard>& found) {
@@ -88,13 +115,29 @@ nvmlReturn_t Find(nvmlDevice_t device, std::optional<NvmlCard>& found) {
   nvmlReturn_t viewed = View(view);
   if (viewed != NVML_SUCCESS) return viewed;
   uintptr_t number = reinterpret_cast<uintptr_t>(device);
-  if (number == 0 || number > view->scene.cards.size()) return NVML_ERROR_INVALID_ARGUMENT;
-  int card = static_cast<int>(number - 1);
-  auto at = std::find(view->cards.begin(), view->cards.end(), card);
-  if (at == view->cards.end()) return NVML_ERROR_INVALID_ARGUMENT;
-  int index = static_cast<int>(at - view->cards.begin());
-  found.emplace(NvmlCard{std::move(*view), card, index});
+  if (number == 0 || number > kUnits) return NVML_ERROR_INVALID_ARGUMENT;
+  auto unit = UnitOf(view->scene, static_cast<int>(number - 1));
+  if (!unit) return NVML_ERROR_INVALID_ARGUMENT;
+  const std::vector<int>* among = &view->reach.cards;
+  auto at = std::find(among->begin(), among->end(), unit->card);
+  if (at == among->end()) return NVML_ERROR_INVALID_ARGUMENT;
+  if (unit->part >= 0) {
+    among = &view->reach.parts[static_cast<size_t>(at - among->begin())];
+    at = std::find(among->begin(), among->end(), unit->part);
+    if (at == among->end()) return NVML_ERROR_INVALID_ARGUMENT;
+  }
+  int index = static_cast<int>(at - among->begin());
+  found.emplace(NvmlCard{std::move(*view), *unit, index});
   return found->scene().Has("lost") ? NVML_ERROR_GPU_IS_LOST : NVML_SUCCESS;
+}
+
+std::vector<Unit> NvmlCard::Units() const {
+  if (unit.part >= 0 || scene().parts.empty()) return {unit};
+  std::vector<Unit> units;
+  for (size_t i = 0; i < scene().parts.size(); ++i) {
+    units.push_back(PartOf(view.scene, unit.card, static_cast<int>(i)));
+  }
+  return units;
 }
 
 nvmlReturn_t CopyText(const std::string& text, char* into, unsigned bytes) {
@@ -113,7 +156,7 @@ int64_t LastBucket(const NvmlCard& card) {
 unsigned BusyPercent(const NvmlCard& card, int slot) {
   if (card.scene().Has("zero_utilization")) return 0;
   int64_t last = LastBucket(card);
-  uint64_t busy_us = card.view.reader.BusyUs(card.card, slot, last);
+  uint64_t busy_us = card.view.reader.BusyUs(card.unit.number, slot, last);
   return static_cast<unsigned>(std::min<uint64_t>(busy_us * 100 * 1000 / kSampleNs, 100));
 }
 

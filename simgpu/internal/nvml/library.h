@@ -20,25 +20,40 @@ inline constexpr int kDriver535 = 12020;  // Process details, utilisation of all
 // last call) and the map. Copies are cheap enough at NVML's pace, and free of locks.
 struct NvmlView {
   Scene scene;
-  std::vector<int> cards;  // In reach, by NVML's index.
+  Reach reach;  // Its cards are by NVML's index.
   MapReader reader;
 };
 
 // Fails with NVML_ERROR_UNINITIALIZED before nvmlInit.
 nvmlReturn_t View(std::optional<NvmlView>& view);
 
-// The card behind a handle, checked. NVML_ERROR_GPU_IS_LOST for a card that fell off the bus.
+// What a handle stands for, checked: a card or a part of one. NVML_ERROR_GPU_IS_LOST for a card
+// that fell off the bus.
 struct NvmlCard {
   NvmlView view;
-  int card = 0;   // Position in the scene.
-  int index = 0;  // Among those in reach.
+  Unit unit;
+  int index = 0;  // Among those in reach: the card's, or the part's within its card.
 
-  const SceneCard& scene() const { return view.scene.cards[static_cast<size_t>(card)]; }
+  const SceneCard& scene() const { return view.scene.cards[static_cast<size_t>(unit.card)]; }
+  // Requires: it is a part.
+  const ScenePart& part() const { return scene().parts[static_cast<size_t>(unit.part)]; }
+  // The unit, or of a card in MIG mode all of its parts.
+  std::vector<Unit> Units() const;
 };
 nvmlReturn_t Find(nvmlDevice_t device, std::optional<NvmlCard>& found);
 
-// Handles are positions in the scene, so that they survive a change of what is in reach.
-nvmlDevice_t ToDevice(int card);
+// Handles are numbers of units, so that they survive a change of what is in reach.
+nvmlDevice_t ToDevice(const Unit& unit);
+
+// Runs `answer` on what a handle stands for; `out` must not be null.
+template <typename Answer>
+nvmlReturn_t With(nvmlDevice_t device, const void* out, Answer&& answer) {
+  std::optional<NvmlCard> card;
+  nvmlReturn_t found = Find(device, card);
+  if (found != NVML_SUCCESS) return found;
+  if (out == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  return answer(*card);
+}
 
 // Copies a text with its end into a caller's buffer.
 nvmlReturn_t CopyText(const std::string& text, char* into, unsigned bytes);

@@ -36,7 +36,7 @@ std::vector<Sample> OfCard(const NvmlCard& card, unsigned long long since_us) {
   for (int64_t bucket = std::max<int64_t>(last - kCardSamples + 2, 0); bucket <= last; ++bucket) {
     unsigned long long time_us = EndOf(card, bucket);
     if (time_us <= since_us) continue;
-    uint32_t busy_us = card.view.reader.BusyUs(card.card, -1, bucket);
+    uint32_t busy_us = card.view.reader.BusyUs(card.unit.number, -1, bucket);
     samples.push_back({0, time_us, card.scene().Has("zero_utilization") ? 0 : Percent(busy_us)});
   }
   return samples;
@@ -46,10 +46,10 @@ std::vector<Sample> OfCard(const NvmlCard& card, unsigned long long since_us) {
 std::vector<Sample> OfProcesses(const NvmlCard& card, unsigned long long since_us) {
   std::vector<Sample> samples;
   int64_t last = LastBucket(card);
-  for (const MapProcess& process : card.view.reader.Processes(card.card)) {
+  for (const MapProcess& process : card.view.reader.Processes(card.unit.number)) {
     if (process.pid <= 0) continue;
     for (int64_t bucket = last; bucket > last - kSamples + 1 && bucket >= 0; --bucket) {
-      uint32_t busy_us = card.view.reader.BusyUs(card.card, process.slot, bucket);
+      uint32_t busy_us = card.view.reader.BusyUs(card.unit.number, process.slot, bucket);
       unsigned long long time_us = EndOf(card, bucket);
       if (busy_us == 0 || time_us <= since_us) continue;
       samples.push_back({process.pid, time_us, Percent(busy_us)});
@@ -67,6 +67,7 @@ nvmlReturn_t ProcessSamples(nvmlDevice_t device,
   nvmlReturn_t found = Find(device, card);
   if (found != NVML_SUCCESS) return found;
   if (card->view.scene.cuda_version < since) return NVML_ERROR_FUNCTION_NOT_FOUND;
+  if (card->scene().InMigMode()) return NVML_ERROR_NOT_SUPPORTED;
   if (card->scene().Has("no_process_list")) return NVML_ERROR_NOT_SUPPORTED;
   samples = OfProcesses(*card, since_us);
   if (card->scene().Has("foreign_pids_in_utilization")) {
@@ -90,6 +91,7 @@ SLUICE_SIM_NVML nvmlDeviceGetSamples(nvmlDevice_t device,
   nvmlReturn_t found = Find(device, card);
   if (found != NVML_SUCCESS) return found;
   if (value_type == nullptr || count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
+  if (card->scene().InMigMode()) return NVML_ERROR_NOT_SUPPORTED;
   if (kind != kGpuUtilization && kind != kMemoryUtilization) return NVML_ERROR_NOT_SUPPORTED;
   *value_type = kUnsignedInt;
   if (out == nullptr) {

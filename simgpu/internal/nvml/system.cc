@@ -40,8 +40,10 @@ SLUICE_SIM_NVML nvmlSystemGetProcessName(unsigned pid, char* text, unsigned byte
   nvmlReturn_t viewed = View(view);
   if (viewed != NVML_SUCCESS) return viewed;
   if (text == nullptr || bytes == 0) return NVML_ERROR_INVALID_ARGUMENT;
-  for (int card : view->cards) {
-    for (const MapProcess& process : view->reader.Processes(card)) {
+  for (int unit = 0; unit < kUnits; ++unit) {
+    auto there = UnitOf(view->scene, unit);
+    if (!there || !IsInReach(view->reach, *there)) continue;
+    for (const MapProcess& process : view->reader.Processes(unit)) {
       if (process.pid != static_cast<int64_t>(pid)) continue;
       std::snprintf(text, bytes, "%s", process.name.c_str());
       return NVML_SUCCESS;

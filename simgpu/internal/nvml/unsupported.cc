@@ -22,7 +22,6 @@ NOT_SUPPORTED(nvmlDeviceGetAccountingBufferSize)
 NOT_SUPPORTED(nvmlDeviceGetAccountingMode)
 NOT_SUPPORTED(nvmlDeviceGetAccountingPids)
 NOT_SUPPORTED(nvmlDeviceGetAccountingStats)
-NOT_SUPPORTED(nvmlDeviceGetAttributes_v2)
 NOT_SUPPORTED(nvmlDeviceGetBoardId)
 NOT_SUPPORTED(nvmlDeviceGetBoardPartNumber)
 NOT_SUPPORTED(nvmlDeviceGetCurrPcieLinkGeneration)
@@ -46,18 +45,5 @@ NOT_SUPPORTED(nvmlDeviceGetTotalEccErrors)
 NOT_SUPPORTED(nvmlDeviceGetTotalEnergyConsumption)
 NOT_SUPPORTED(nvmlDeviceGetVbiosVersion)
 #undef NOT_SUPPORTED
-
-SLUICE_SIM_NVML nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned* count) {
-  std::optional<NvmlCard> card;
-  nvmlReturn_t found = Find(device, card);
-  if (found != NVML_SUCCESS) return found;
-  if (count == nullptr) return NVML_ERROR_INVALID_ARGUMENT;
-  *count = 0;
-  return NVML_SUCCESS;
-}
-
-SLUICE_SIM_NVML nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned* is) {
-  return nvmlDeviceGetMaxMigDeviceCount(device, is);
-}
 
 }  // namespace sluice::simgpu
