@@ -74,7 +74,14 @@ struct QueuePlace {
   int position = 0;  // 1 is next.
   int waiting = 0;
   std::string reason;
+  bool over_quota = false;  // It waits for its own team, not for cards.
   std::optional<TimePoint> next_likely;
+};
+
+// Of whom and for how much an offer is asked.
+struct OfferQuestion {
+  Bytes memory;
+  TeamId team;  // Empty: none.
 };
 
 // An offer for the form: what would happen if this share were asked for now.
@@ -87,6 +94,7 @@ struct Offer {
   int fits_now = 0;    // How many more shares of the asked size start now.
   std::string answer;  // "starts now", or the reason with figures.
   bool never = false;
+  bool over_quota = false;  // It would wait for its own team, not for cards.
 };
 
 // Whom control works with. All must outlive it.
@@ -119,8 +127,8 @@ class Control {
   // nullopt when it is not waiting.
   virtual std::optional<QueuePlace> PlaceInQueue(const ClaimId& claim) = 0;
 
-  // Per card model, what a share of `memory` would get now.
-  virtual std::vector<Offer> Offers(Bytes memory) = 0;
+  // Per card model, what such a share would get now.
+  virtual std::vector<Offer> Offers(const OfferQuestion& question) = 0;
 
   // A run whose claim is reserved starts: makes the share's regions, commits the claim and returns
   // what its processes need. Repeating it gives the same answer. Fails with kNotFound,

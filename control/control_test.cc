@@ -578,14 +578,14 @@ TEST(Offers, SayWhatAShareWouldGetNow) {
   ReadyDesktop(*house, "1", 20_GiB);
   ReadyDesktop(*house, "2", 70_GiB);
   std::map<std::string, Offer> offers;
-  for (const Offer& offer : house->control().Offers(8_GiB)) offers[offer.gpu_model] = offer;
+  for (const Offer& offer : house->control().Offers({8_GiB, {}})) offers[offer.gpu_model] = offer;
   EXPECT_EQ(offers.at("Big GPU").answer, "starts now");
   EXPECT_EQ(offers.at("Big GPU").fits_now, 1);
   EXPECT_EQ(offers.at("Big GPU").largest_ever, 80_GiB);
   EXPECT_EQ(offers.at("Test GPU").largest_now, 4_GiB);
   EXPECT_EQ(offers.at("Test GPU").fits_now, 0);
   EXPECT_FALSE(offers.at("Test GPU").never);
-  EXPECT_TRUE(house->control().Offers(100_GiB).front().never);
+  EXPECT_TRUE(house->control().Offers({100_GiB, {}}).front().never);
 }
 
 TEST(Audit, TellsWhatControlDid) {

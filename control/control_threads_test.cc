@@ -99,7 +99,7 @@ TEST_F(Threads, TakeDesktopsFromWishToEndWhileOthersAsk) {
   std::atomic<bool> stop = false;
   std::jthread asker([&] {
     while (!stop) {
-      for (const Offer& offer : control_->Offers(4_GiB)) EXPECT_FALSE(offer.answer.empty());
+      for (const Offer& offer : control_->Offers({4_GiB, {}})) EXPECT_FALSE(offer.answer.empty());
       control_->ReportViewers(DesktopId("dsk_0"), {.viewers = 1, .last_input_at = clock_.Now()});
       control_->UsualStageTimes();
       control_->PlaceInQueue(ClaimId("clm_x"));

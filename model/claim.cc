@@ -41,6 +41,20 @@ std::optional<ClaimOwner> ParseClaimOwner(std::string_view text) {
   return kOwners.Find(text);
 }
 
+PastClaim ToPast(const Claim& claim, TimePoint ended_at, std::string reason) {
+  return {.id = claim.id,
+          .owner_kind = claim.owner_kind,
+          .user = claim.user,
+          .team = claim.team,
+          .template_id = claim.template_id,
+          .request = claim.request,
+          .allocations = claim.allocations,
+          .queued_since = claim.queued_since,
+          .held_since = claim.held_since,
+          .ended_at = ended_at,
+          .reason = std::move(reason)};
+}
+
 bool CanMove(ClaimPhase from, ClaimPhase to) {
   return std::ranges::find(kSteps, std::pair(from, to)) != kSteps.end();
 }

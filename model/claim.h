@@ -58,15 +58,37 @@ struct Claim {
   int64_t run_pid_start = 0;  // kRun: field 22 of /proc/PID/stat.
   std::string run_command;    // kRun: for people; the first words only.
   UserId user;
+  TeamId team;             // Of its user when it was made; empty: none.
+  TemplateId template_id;  // kDesktop: what the desktop was made from.
+  Duration run_for{0};     // It ends by itself so long after it can be used; 0: not known.
   ClaimRequest request;
   ClaimPhase phase = ClaimPhase::kPending;
   std::string reason;                   // Always a sentence for a person.
   std::vector<Allocation> allocations;  // Non-empty exactly in reserved and committed.
   TimePoint created_at;
   TimePoint queued_since;
+  TimePoint held_since;      // It holds cards since then.
   TimePoint reserved_until;  // A reservation that is not committed by then is taken back.
   TimePoint ends_at;         // When its holder is due to end; 0 unknown. For "next likely in".
 };
+
+// What a claim was, kept after its end: how long such claims run, and what the planner replays.
+struct PastClaim {
+  ClaimId id;
+  ClaimOwner owner_kind = ClaimOwner::kDesktop;
+  UserId user;
+  TeamId team;
+  TemplateId template_id;
+  ClaimRequest request;
+  std::vector<Allocation> allocations;  // Empty: it never held cards.
+  TimePoint queued_since;
+  TimePoint held_since;
+  TimePoint ended_at;
+  std::string reason;  // Why it ended.
+};
+
+// Requires: `claim` has not ended.
+PastClaim ToPast(const Claim& claim, TimePoint ended_at, std::string reason);
 
 // Whether `from` → `to` is a legal step.
 bool CanMove(ClaimPhase from, ClaimPhase to);

@@ -33,6 +33,7 @@ struct User {
   std::string password_hash;  // argon2id; empty: cannot sign in with a password.
   bool must_change_password = false;
   Quota quota;
+  TeamId team;  // Empty: none.
   TimePoint created_at;
   TimePoint last_sign_in_at;
 };

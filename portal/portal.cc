@@ -300,9 +300,10 @@ void PortalOnServer::ServeRunWait(Admitted admitted,
   net::Response now = gateway_.Run(admitted, request);
   if (now.status != 200) return responder->Send(std::move(now));
   const Duration deadline = app_.clock.Steady() + std::chrono::seconds(*wait);
-  const bool waits =
-      hub_.WaitForRun({std::move(admitted), std::move(request), responder, deadline, before});
-  if (!waits) responder->Send(std::move(now));
+  EventHub::RunWaiter waiter{
+      std::move(admitted), std::move(request), std::move(responder), deadline, before};
+  if (hub_.WaitForRun(waiter)) return;
+  waiter.responder->Send(gateway_.Run(waiter.admitted, waiter.request));
 }
 
 }  // namespace

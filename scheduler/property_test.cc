@@ -7,7 +7,7 @@
 
 #include "base/random.h"
 #include "scheduler/fleet_for_tests.h"
-#include "scheduler/scheduler.h"
+#include "scheduler/queue.h"
 
 // Random fleets and requests against what must always hold, with an oracle that counts afresh. A
 // failure names its seed; SLUICE_SEED=seed runs it alone.
@@ -193,10 +193,25 @@ TEST(DecideProperty, AlwaysSaysWhyInOneLineWithTheNeed) {
 std::vector<Waiting> SomeQueue(Dice& dice) {
   std::vector<Waiting> waiting;
   for (int i = dice.Roll(8); i > 0; --i) {
-    waiting.push_back(
-        {ClaimId("c" + std::to_string(i)), SomeRequest(dice), TimePoint(Duration(dice.Roll(4)))});
+    waiting.push_back({.id = ClaimId("c" + std::to_string(i)),
+                       .request = SomeRequest(dice),
+                       .queued_since = TimePoint(Duration(dice.Roll(4)))});
   }
   return waiting;
+}
+
+std::vector<QueueAnswer> WalkIn(const Snapshot& fleet, const std::vector<Waiting>& waiting) {
+  return WalkQueue({.snapshot = fleet, .waiting = waiting, .rules = {.aging = Duration(0)}});
+}
+
+// By priority, then time, then id.
+std::vector<ClaimId> OrderOf(std::vector<Waiting> waiting) {
+  std::ranges::sort(waiting, {}, [](const Waiting& one) {
+    return std::tuple(-one.request.priority, one.queued_since, one.id);
+  });
+  std::vector<ClaimId> ids;
+  for (const Waiting& one : waiting) ids.push_back(one.id);
+  return ids;
 }
 
 TEST(WalkQueueProperty, NeverPromisesACardTwice) {
@@ -204,9 +219,9 @@ TEST(WalkQueueProperty, NeverPromisesACardTwice) {
     const Snapshot fleet = SomeFleet(dice);
     const std::vector<Waiting> waiting = SomeQueue(dice);
     Snapshot after = fleet;
-    const std::vector<QueueAnswer> answers = WalkQueue(fleet, waiting);
+    const std::vector<QueueAnswer> answers = WalkIn(fleet, waiting);
     ASSERT_EQ(answers.size(), waiting.size());
-    const std::vector<ClaimId> order = QueueOrder(waiting);
+    const std::vector<ClaimId> order = OrderOf(waiting);
     int position = 0;
     for (size_t i = 0; i < answers.size(); ++i) {
       EXPECT_EQ(answers[i].id, order[i]);
@@ -229,9 +244,9 @@ TEST(WalkQueueProperty, MakesTheHeadNeverWaitLongerForWhoComesLater) {
     const ClaimRequest head = SomeRequest(dice);
     std::vector<Waiting> waiting = SomeQueue(dice);
     for (Waiting& later : waiting) later.request.priority = head.priority - 1;
-    waiting.push_back({ClaimId("head"), head, TimePoint()});
+    waiting.push_back({.id = ClaimId("head"), .request = head});
     Snapshot after = fleet;
-    for (const QueueAnswer& answer : WalkQueue(fleet, waiting)) {
+    for (const QueueAnswer& answer : WalkIn(fleet, waiting)) {
       const auto* placed = std::get_if<Placed>(&answer.decision);
       if (placed != nullptr) Apply(after, answer.id, *placed);
     }
@@ -256,14 +271,15 @@ TEST(WalkQueueProperty, StarvesNoLargeClaimInAStreamOfSmallOnes) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Dice dice(seed);
     Snapshot fleet{{Card("a", 24_GiB), Card("b", 24_GiB)}};
-    std::vector<Waiting> waiting = {{ClaimId("large"), Ask(20_GiB), TimePoint(Duration(30))}};
+    std::vector<Waiting> waiting = {
+        {.id = ClaimId("large"), .request = Ask(20_GiB), .queued_since = TimePoint(Duration(30))}};
     bool placed = false;
     int step = 0;
     for (; step < 400 && !placed; ++step) {
-      waiting.push_back({ClaimId("s" + std::to_string(step)),
-                         Ask(GiB(1 + dice.Roll(6))),
-                         TimePoint(Duration(step))});
-      for (const QueueAnswer& answer : WalkQueue(fleet, waiting)) {
+      waiting.push_back({.id = ClaimId("s" + std::to_string(step)),
+                         .request = Ask(GiB(1 + dice.Roll(6))),
+                         .queued_since = TimePoint(Duration(step))});
+      for (const QueueAnswer& answer : WalkIn(fleet, waiting)) {
         const auto* now = std::get_if<Placed>(&answer.decision);
         if (now == nullptr) continue;
         Apply(fleet, answer.id, *now);
@@ -280,27 +296,147 @@ TEST(WalkQueueProperty, StarvesNoLargeClaimInAStreamOfSmallOnes) {
   }
 }
 
+// A fleet and its queue through virtual time: claims of two teams come, run as long as they said,
+// and end when due.
+class QueueInTime {
+ public:
+  explicit QueueInTime(Dice& dice) : dice_(dice) {
+    for (int i = 1 + dice.Roll(3); i > 0; --i) {
+      fleet_.gpus.push_back(On("n1", Card("g" + std::to_string(i), 24_GiB)));
+    }
+    teams_ = {{.id = TeamId("a"), .name = "a", .memory_guaranteed = 8_GiB, .memory_max = 24_GiB},
+              {.id = TeamId("b"), .name = "b", .memory_guaranteed = 4_GiB}};
+  }
+
+  void Step() {
+    now_ += Duration(1);
+    EndWhoIsDue();
+    if (!dice_.OneIn(3)) Come();
+    const auto answers = WalkQueue({.snapshot = fleet_,
+                                    .waiting = waiting_,
+                                    .holders = holders_,
+                                    .teams = teams_,
+                                    .now = now_,
+                                    .rules = {.aging = Duration(20)}});
+    head_seen_ = false;
+    for (const QueueAnswer& answer : answers) Note(answer);
+    for (const Team& team : teams_) {
+      if (team.memory_max > Bytes(0)) {
+        EXPECT_LE(HeldBy(team.id), team.memory_max);
+      }
+    }
+  }
+
+  int kept() const { return kept_; }
+
+ private:
+  void Come() {
+    const Waiting one{.id = ClaimId("c" + std::to_string(++came_)),
+                      .request = Ask(GiB(1 + dice_.Roll(dice_.OneIn(5) ? 24 : 8))),
+                      .queued_since = now_,
+                      .team = TeamId(dice_.OneIn(2) ? "a" : "b"),
+                      .run_for = Duration(1 + dice_.Roll(12))};
+    waiting_.push_back(one);
+  }
+
+  void EndWhoIsDue() {
+    for (const Holder& holder : holders_) {
+      if (holder.ends_at > now_) continue;
+      for (Gpu& gpu : fleet_.gpus) {
+        std::erase_if(gpu.shares, [&](const Share& s) { return s.claim == holder.claim; });
+      }
+    }
+    std::erase_if(holders_, [&](const Holder& holder) { return holder.ends_at <= now_; });
+  }
+
+  void Note(const QueueAnswer& answer) {
+    const auto* placed = std::get_if<Placed>(&answer.decision);
+    if (placed == nullptr) {
+      NotePromise(answer);
+      return;
+    }
+    const auto one = std::ranges::find(waiting_, answer.id, &Waiting::id);
+    ExpectSound(fleet_, one->request, *placed);
+    Apply(fleet_, answer.id, *placed);
+    if (answer.id == head_) {
+      EXPECT_LE(now_, promised_) << answer.id.text();
+      ++kept_;
+    } else if (!head_seen_) {
+      head_ = ClaimId();  // Somebody whose turn was before the head's came in between.
+    }
+    holders_.push_back({answer.id, one->team, now_ + one->run_for});
+    waiting_.erase(one);
+  }
+
+  void NotePromise(const QueueAnswer& answer) {
+    if (answer.over_quota || std::holds_alternative<Never>(answer.decision) || head_seen_) return;
+    head_seen_ = true;
+    if (!answer.promised) {
+      head_ = ClaimId();
+      return;
+    }
+    EXPECT_TRUE(answer.id != head_ || *answer.promised <= promised_)
+        << answer.id.text() << " was promised an earlier time";
+    head_ = answer.id;
+    promised_ = *answer.promised;
+  }
+
+  Bytes HeldBy(const TeamId& team) const {
+    Bytes sum;
+    for (const Gpu& gpu : fleet_.gpus) {
+      for (const Share& share : gpu.shares) {
+        const auto holder = std::ranges::find(holders_, share.claim, &Holder::claim);
+        if (holder != holders_.end() && holder->team == team) sum += share.memory;
+      }
+    }
+    return sum;
+  }
+
+  Dice& dice_;
+  Snapshot fleet_;
+  std::vector<Team> teams_;
+  std::vector<Waiting> waiting_;
+  std::vector<Holder> holders_;
+  ClaimId head_;  // The one that has a promise.
+  TimePoint promised_;
+  bool head_seen_ = false;  // In this walk.
+  int kept_ = 0;
+  TimePoint now_;
+  int came_ = 0;
+};
+
+TEST(WalkQueueProperty, KeepsItsPromisesAndEveryLimitThroughTime) {
+  int kept = 0;
+  ForEverySeed([&](Dice& dice) {
+    QueueInTime queue(dice);
+    for (int step = 0; step < 30 && !testing::Test::HasFailure(); ++step) queue.Step();
+    kept += queue.kept();
+  });
+  EXPECT_TRUE(kept > 0 || std::getenv("SLUICE_SEED") != nullptr)
+      << "nobody was promised anything, so nothing was shown";
+}
+
 TEST(NextLikelyProperty, IsTheFirstMomentAtWhichCountingFits) {
   ForEverySeed([](Dice& dice) {
     Snapshot fleet = SomeFleet(dice);
     const ClaimRequest request = SomeRequest(dice);
-    std::vector<Ending> endings;
+    std::vector<Holder> holders;
     for (const Gpu& gpu : fleet.gpus) {
       for (const Share& share : gpu.shares) {
-        endings.push_back({share.claim, TimePoint(Duration(dice.Roll(6)))});
+        holders.push_back({.claim = share.claim, .ends_at = TimePoint(Duration(dice.Roll(6)))});
       }
     }
-    const auto likely = NextLikely(fleet, request, endings);
+    const auto likely = NextLikely(fleet, request, holders);
     std::optional<TimePoint> expected;
     if (Fits(fleet, request)) {
       EXPECT_EQ(likely, std::nullopt);
       return;
     }
     for (int ms = 1; ms < 6 && !expected; ++ms) {
-      for (const Ending& ending : endings) {
-        if (ending.ends_at != TimePoint(Duration(ms))) continue;
+      for (const Holder& holder : holders) {
+        if (holder.ends_at != TimePoint(Duration(ms))) continue;
         for (Gpu& gpu : fleet.gpus) {
-          std::erase_if(gpu.shares, [&](const Share& s) { return s.claim == ending.claim; });
+          std::erase_if(gpu.shares, [&](const Share& s) { return s.claim == holder.claim; });
         }
       }
       if (Fits(fleet, request)) expected = TimePoint(Duration(ms));

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
-#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -53,42 +51,5 @@ Decision Decide(const Snapshot& snapshot, const ClaimRequest& request);
 std::variant<Allocation, WaitFor> Resize(const Gpu& gpu,
                                          const ClaimId& claim,
                                          const ClaimRequest& wish);
-
-// A claim in the queue, as the queue's order sees it.
-struct Waiting {
-  ClaimId id;
-  ClaimRequest request;
-  TimePoint queued_since;
-};
-
-// The order of service: higher priority first, then earlier, then id. A claim that does not fit
-// holds its place: a later one may only be placed if it does not take what the head waits for
-// (see NextToPlace).
-std::vector<ClaimId> QueueOrder(std::span<const Waiting> waiting);
-
-// What the queue decides now.
-struct QueueAnswer {
-  ClaimId id;
-  int position = 0;  // 1 is the head. 0 for what is placed or refused now.
-  Decision decision;
-};
-
-// Walks the queue once in order. Placements made in this walk are subtracted for later ones. The
-// first claim that must wait reserves the card on which it would fit soonest by memory, so that a
-// stream of small claims cannot starve it: later claims are placed only on other cards.
-std::vector<QueueAnswer> WalkQueue(const Snapshot& snapshot, std::span<const Waiting> waiting);
-
-// A share that is in use and when its holder is due to end (0: unknown).
-struct Ending {
-  ClaimId claim;
-  TimePoint ends_at;
-};
-
-// The earliest time at which `request` would fit if every holder ended when due and nobody else
-// came, or nullopt if that is not known, or if it fits now. Holders that are overdue give a time
-// that has passed. Requires: no claim is named twice in `endings`.
-std::optional<TimePoint> NextLikely(const Snapshot& snapshot,
-                                    const ClaimRequest& request,
-                                    std::span<const Ending> endings);
 
 }  // namespace sluice::scheduler

@@ -77,12 +77,16 @@ void Fields(V& v, T& claim) {
   v("run_pid_start", claim.run_pid_start);
   v("run_command", claim.run_command);
   v("user", claim.user);
+  v("team", claim.team);
+  v("template_id", claim.template_id);
+  v("run_for", claim.run_for);
   v("request", claim.request);
   v("phase", claim.phase);
   v("reason", claim.reason);
   v("allocations", claim.allocations);
   v("created_at", claim.created_at);
   v("queued_since", claim.queued_since);
+  v("held_since", claim.held_since);
   v("reserved_until", claim.reserved_until);
   v("ends_at", claim.ends_at);
 }
@@ -170,8 +174,33 @@ void Fields(V& v, T& user) {
   v("password_hash", user.password_hash);
   v("must_change_password", user.must_change_password);
   v("quota", user.quota);
+  v("team", user.team);
   v("created_at", user.created_at);
   v("last_sign_in_at", user.last_sign_in_at);
+}
+
+template <typename V, Like<Team> T>
+void Fields(V& v, T& team) {
+  v("id", team.id);
+  v("name", team.name);
+  v("memory_guaranteed", team.memory_guaranteed);
+  v("memory_max", team.memory_max);
+  v("created_at", team.created_at);
+}
+
+template <typename V, Like<PastClaim> T>
+void Fields(V& v, T& past) {
+  v("id", past.id);
+  v("owner_kind", past.owner_kind);
+  v("user", past.user);
+  v("team", past.team);
+  v("template_id", past.template_id);
+  v("request", past.request);
+  v("allocations", past.allocations);
+  v("queued_since", past.queued_since);
+  v("held_since", past.held_since);
+  v("ended_at", past.ended_at);
+  v("reason", past.reason);
 }
 
 // From names to enums; the other way is ToString.
@@ -401,6 +430,12 @@ std::string Encode(const Pool& pool) {
 std::string Encode(const User& user) {
   return EncodeAny(user);
 }
+std::string Encode(const Team& team) {
+  return EncodeAny(team);
+}
+std::string Encode(const PastClaim& past) {
+  return EncodeAny(past);
+}
 
 template <>
 Result<Gpu> Decode<Gpu>(std::string_view json) {
@@ -425,6 +460,14 @@ Result<Pool> Decode<Pool>(std::string_view json) {
 template <>
 Result<User> Decode<User>(std::string_view json) {
   return DecodeAny<User>(json);
+}
+template <>
+Result<Team> Decode<Team>(std::string_view json) {
+  return DecodeAny<Team>(json);
+}
+template <>
+Result<PastClaim> Decode<PastClaim>(std::string_view json) {
+  return DecodeAny<PastClaim>(json);
 }
 
 }  // namespace sluice::store

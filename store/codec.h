@@ -9,6 +9,7 @@
 #include "model/desktop.h"
 #include "model/gpu.h"
 #include "model/pool.h"
+#include "model/team.h"
 #include "model/template.h"
 #include "model/user.h"
 #include "store/store.h"
@@ -44,6 +45,14 @@ template <>
 struct KindOf<User> {
   static constexpr Kind kKind = Kind::kUser;
 };
+template <>
+struct KindOf<Team> {
+  static constexpr Kind kKind = Kind::kTeam;
+};
+template <>
+struct KindOf<PastClaim> {
+  static constexpr Kind kKind = Kind::kPastClaim;
+};
 
 std::string Encode(const Gpu& gpu);
 std::string Encode(const Claim& claim);
@@ -51,6 +60,8 @@ std::string Encode(const Desktop& desktop);
 std::string Encode(const Template& value);
 std::string Encode(const Pool& pool);
 std::string Encode(const User& user);
+std::string Encode(const Team& team);
+std::string Encode(const PastClaim& past);
 
 template <typename T>
 Result<T> Decode(std::string_view json);
@@ -66,6 +77,10 @@ template <>
 Result<Pool> Decode<Pool>(std::string_view json);
 template <>
 Result<User> Decode<User>(std::string_view json);
+template <>
+Result<Team> Decode<Team>(std::string_view json);
+template <>
+Result<PastClaim> Decode<PastClaim>(std::string_view json);
 
 // A model object and the version it was read at.
 template <typename T>

@@ -68,12 +68,16 @@ Claim SomeClaim() {
           .run_pid_start = 77,
           .run_command = "python train.py",
           .user = UserId("usr_1"),
+          .team = TeamId("tem_1"),
+          .template_id = TemplateId("pytorch"),
+          .run_for = Duration(9),
           .request = SomeRequest(),
           .phase = ClaimPhase::kCommitted,
           .reason = "In use.",
           .allocations = {{GpuId("GPU-1"), 8_GiB, ComputeMillis(1), ComputeMillis(2)}},
           .created_at = At(1),
           .queued_since = At(2),
+          .held_since = At(5),
           .reserved_until = At(3),
           .ends_at = At(4)};
 }
@@ -113,6 +117,7 @@ User SomeUser() {
           .password_hash = "$argon2id$x",
           .must_change_password = true,
           .quota = {3, 24_GiB},
+          .team = TeamId("tem_1"),
           .created_at = At(1),
           .last_sign_in_at = At(2)};
 }
@@ -185,6 +190,16 @@ TEST(Codec, KeepsEveryMemberOfAPool) {
 }
 TEST(Codec, KeepsEveryMemberOfAUser) {
   ExpectSound(SomeUser());
+}
+TEST(Codec, KeepsEveryMemberOfATeam) {
+  ExpectSound(Team{.id = TeamId("tem_1"),
+                   .name = "感知",
+                   .memory_guaranteed = 24_GiB,
+                   .memory_max = 48_GiB,
+                   .created_at = At(1)});
+}
+TEST(Codec, KeepsEveryMemberOfAPastClaim) {
+  ExpectSound(ToPast(SomeClaim(), At(9), "Given back."));
 }
 TEST(Codec, KeepsEveryMemberOfATemplate) {
   Template value = BuiltInTemplates().front();

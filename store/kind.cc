@@ -16,7 +16,9 @@ std::string_view ToString(Kind kind) {
                                                                       "token",
                                                                       "audit",
                                                                       "idempotency",
-                                                                      "setting"};
+                                                                      "setting",
+                                                                      "team",
+                                                                      "past_claim"};
   const auto index = static_cast<size_t>(kind);
   return index < kNames.size() ? kNames[index] : std::string_view("unknown");
 }

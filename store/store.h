@@ -27,8 +27,10 @@ enum class Kind {
   kAudit,        // One row of the audit log; id = sequence number, 20 digits.
   kIdempotency,  // A remembered answer to a POST.
   kSetting,      // Single facts: schema version, usual stage times, …
+  kTeam,
+  kPastClaim,  // Claims that have ended; id = the claim's.
 };
-inline constexpr int kKindCount = 11;
+inline constexpr int kKindCount = 13;
 std::string_view ToString(Kind kind);
 
 // A stored object. `version` is the store-wide revision of the commit that last wrote it: it only

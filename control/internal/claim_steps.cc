@@ -24,12 +24,17 @@ std::string WhereText(const std::vector<Allocation>& allocations, const Gpus& gp
   return text;
 }
 
-QueueStep Refuse(const store::Versioned<Claim>& row, const scheduler::Never& never) {
-  Claim refused = row.value;
-  refused.phase = ClaimPhase::kRefused;
-  refused.reason = never.reason;
-  return {.claim = refused.id,
-          .writes = {store::Put(refused, row.version)},
+std::optional<TimePoint> NextLikelyOf(const scheduler::QueueAnswer& answer,
+                                      const QueueRows& rows,
+                                      const ClaimRequest& request) {
+  // When a team gives something back is not known from the cards.
+  if (answer.over_quota) return std::nullopt;
+  return scheduler::NextLikely(rows.snapshot, request, rows.holders);
+}
+
+QueueStep Refuse(const store::Versioned<Claim>& row, const scheduler::Never& never, TimePoint now) {
+  return {.claim = row.value.id,
+          .writes = EndWrites(row, {ClaimPhase::kRefused, never.reason, now}, {}),
           .placed = false,
           .refused = true,
           .note = never.reason};
@@ -75,16 +80,16 @@ Result<std::vector<store::Write>> ReserveWrites(const store::Versioned<Claim>& c
   reserved.phase = ClaimPhase::kReserved;
   reserved.reason = "A share of a GPU is set aside.";
   reserved.allocations = allocations;
+  reserved.held_since = now;
   reserved.reserved_until = now + kReservationTtl;
   writes.push_back(store::Put(reserved, claim.version));
   return writes;
 }
 
 std::vector<store::Write> EndWrites(const store::Versioned<Claim>& claim,
-                                    ClaimPhase end,
-                                    const std::string& reason,
+                                    const ClaimEnd& end,
                                     const Gpus& gpus) {
-  if (!CanMove(claim.value.phase, end)) return {};
+  if (!CanMove(claim.value.phase, end.phase)) return {};
   std::vector<store::Write> writes;
   // By the cards' rows, not by the claim's list: the rows are what counts.
   for (const auto& [id, row] : gpus) {
@@ -94,49 +99,50 @@ std::vector<store::Write> EndWrites(const store::Versioned<Claim>& claim,
     if (removed > 0) writes.push_back(store::Put(gpu, row.version));
   }
   Claim ended = claim.value;
-  ended.phase = end;
-  ended.reason = reason;
+  ended.phase = end.phase;
+  ended.reason = end.reason;
   ended.allocations.clear();
   writes.push_back(store::Put(ended, claim.version));
+  writes.push_back(store::Put(ToPast(claim.value, end.at, end.reason), 0));
   return writes;
 }
 
-std::vector<scheduler::Waiting> WaitingClaims(const Claims& claims) {
-  std::vector<scheduler::Waiting> waiting;
-  for (const auto& [id, row] : claims) {
-    if (row.value.phase != ClaimPhase::kPending) continue;
-    waiting.push_back({id, row.value.request, row.value.queued_since});
-  }
-  return waiting;
+scheduler::QueueInput QueueRows::Input() const {
+  return {.snapshot = snapshot,
+          .waiting = waiting,
+          .holders = holders,
+          .teams = teams,
+          .now = now,
+          .rules = {}};
 }
 
-scheduler::Snapshot SnapshotOf(const Gpus& gpus) {
-  scheduler::Snapshot snapshot;
-  snapshot.gpus.reserve(gpus.size());
-  for (const auto& [id, row] : gpus) snapshot.gpus.push_back(row.value);
-  return snapshot;
-}
-
-std::vector<scheduler::Ending> EndingsOf(const Claims& claims) {
-  std::vector<scheduler::Ending> endings;
-  for (const auto& [id, row] : claims) {
-    if (Holds(row.value) && row.value.ends_at != TimePoint{}) {
-      endings.push_back({id, row.value.ends_at});
+QueueRows QueueRowsOf(const World& world, TimePoint now) {
+  QueueRows rows{.now = now};
+  rows.snapshot.gpus.reserve(world.gpus.size());
+  for (const auto& [id, row] : world.gpus) rows.snapshot.gpus.push_back(row.value);
+  for (const auto& [id, row] : world.teams) rows.teams.push_back(row.value);
+  for (const auto& [id, row] : world.claims) {
+    const Claim& claim = row.value;
+    if (claim.phase == ClaimPhase::kPending) {
+      // Its time runs from when it can be used.
+      const Duration run_for =
+          claim.run_for > Duration(0) ? claim.run_for + kReservationTtl : Duration(0);
+      rows.waiting.push_back({id, claim.request, claim.queued_since, claim.team, run_for});
+    } else if (Holds(claim)) {
+      rows.holders.push_back({id, claim.team, claim.ends_at});
     }
   }
-  return endings;
+  return rows;
 }
 
 QueueOutcome WalkTheQueue(const World& world, TimePoint now) {
   QueueOutcome outcome;
-  const std::vector<scheduler::Waiting> waiting = WaitingClaims(world.claims);
-  if (waiting.empty()) return outcome;
-  const scheduler::Snapshot snapshot = SnapshotOf(world.gpus);
-  const std::vector<scheduler::Ending> endings = EndingsOf(world.claims);
+  const QueueRows rows = QueueRowsOf(world, now);
+  if (rows.waiting.empty()) return outcome;
   // Placements of one walk build on each other, so each is checked against the rows as the ones
   // before it left them; the shell commits one and walks again.
   bool placed_one = false;
-  for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(snapshot, waiting)) {
+  for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(rows.Input())) {
     const auto row = world.claims.find(answer.id);
     if (row == world.claims.end()) continue;
     if (const auto* placed = std::get_if<scheduler::Placed>(&answer.decision)) {
@@ -149,7 +155,7 @@ QueueOutcome WalkTheQueue(const World& world, TimePoint now) {
                                .placed = true,
                                .note = WhereText(placed->allocations, world.gpus)});
     } else if (const auto* never = std::get_if<scheduler::Never>(&answer.decision)) {
-      outcome.steps.push_back(Refuse(row->second, *never));
+      outcome.steps.push_back(Refuse(row->second, *never, now));
     } else {
       const auto& wait = std::get<scheduler::WaitFor>(answer.decision);
       QueueStep step = KeepWaiting(row->second, wait.reason);
@@ -158,7 +164,8 @@ QueueOutcome WalkTheQueue(const World& world, TimePoint now) {
           .position = answer.position,
           .waiting = 0,
           .reason = wait.reason,
-          .next_likely = scheduler::NextLikely(snapshot, row->second.value.request, endings)};
+          .over_quota = answer.over_quota,
+          .next_likely = NextLikelyOf(answer, rows, row->second.value.request)};
     }
   }
   const int count = static_cast<int>(outcome.places.size());
@@ -168,13 +175,11 @@ QueueOutcome WalkTheQueue(const World& world, TimePoint now) {
 
 namespace {
 
-Offer OfferOf(const std::string& model,
-              const scheduler::Snapshot& snapshot,
-              const std::vector<scheduler::Waiting>& waiting,
-              Bytes memory) {
+Offer OfferOf(const std::string& model, const QueueRows& rows, const OfferQuestion& question) {
+  const Bytes memory = question.memory;
   Offer offer;
   offer.gpu_model = model;
-  for (const Gpu& gpu : snapshot.gpus) {
+  for (const Gpu& gpu : rows.snapshot.gpus) {
     if (gpu.model != model) continue;
     ++offer.cards;
     offer.simulated = offer.simulated || gpu.simulated;
@@ -184,16 +189,16 @@ Offer OfferOf(const std::string& model,
       offer.fits_now += static_cast<int>(MemoryFree(gpu).value() / memory.value());
     }
   }
-  std::vector<scheduler::Waiting> with_this = waiting;
+  QueueRows with_this = rows;
   const ClaimId probe("offer");
-  // Later than every other, so that it stands at the end of the queue.
-  const TimePoint last = TimePoint::max();
   ClaimRequest request;
   request.memory = memory;
   request.gpu_model = model;
-  with_this.push_back({probe, request, last});
-  for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(snapshot, with_this)) {
+  // Later than every other, so that it stands behind its team's claims.
+  with_this.waiting.push_back({probe, request, TimePoint::max(), question.team});
+  for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(with_this.Input())) {
     if (answer.id != probe) continue;
+    offer.over_quota = answer.over_quota;
     if (std::holds_alternative<scheduler::Placed>(answer.decision)) {
       offer.answer = "starts now";
     } else if (const auto* never = std::get_if<scheduler::Never>(&answer.decision)) {
@@ -210,15 +215,11 @@ Offer OfferOf(const std::string& model,
 
 }  // namespace
 
-std::vector<Offer> OffersFor(const scheduler::Snapshot& snapshot,
-                             const std::vector<scheduler::Waiting>& waiting,
-                             Bytes memory) {
+std::vector<Offer> OffersFor(const QueueRows& rows, const OfferQuestion& question) {
   std::set<std::string> models;
-  for (const Gpu& gpu : snapshot.gpus) models.insert(gpu.model);
+  for (const Gpu& gpu : rows.snapshot.gpus) models.insert(gpu.model);
   std::vector<Offer> offers;
-  for (const std::string& model : models) {
-    offers.push_back(OfferOf(model, snapshot, waiting, memory));
-  }
+  for (const std::string& model : models) offers.push_back(OfferOf(model, rows, question));
   return offers;
 }
 

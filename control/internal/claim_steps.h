@@ -10,7 +10,7 @@
 #include "base/units.h"
 #include "control/control.h"
 #include "control/internal/world.h"
-#include "scheduler/scheduler.h"
+#include "scheduler/queue.h"
 
 // Pure: what happens to claims, as writes that belong into one transaction. The cards' rows change
 // together with the claim's, each with the version that was read, so no memory is promised twice.
@@ -26,21 +26,30 @@ Result<std::vector<store::Write>> ReserveWrites(const store::Versioned<Claim>& c
                                                 const Gpus& gpus,
                                                 TimePoint now);
 
-// Any phase → released or refused, with the shares taken out of the cards' rows. Ended claims give
-// no writes.
+// How a claim ends.
+struct ClaimEnd {
+  ClaimPhase phase = ClaimPhase::kReleased;  // Or refused.
+  std::string reason;
+  TimePoint at;
+};
+
+// Any phase → its end, with the shares taken out of the cards' rows, and the claim put among the
+// past ones. Ended claims give no writes.
 std::vector<store::Write> EndWrites(const store::Versioned<Claim>& claim,
-                                    ClaimPhase end,
-                                    const std::string& reason,
+                                    const ClaimEnd& end,
                                     const Gpus& gpus);
 
-// The claims that wait, in the form that the scheduler takes.
-std::vector<scheduler::Waiting> WaitingClaims(const Claims& claims);
+// What the scheduler's queue takes, with the rows behind it.
+struct QueueRows {
+  scheduler::Snapshot snapshot;
+  std::vector<scheduler::Waiting> waiting;
+  std::vector<scheduler::Holder> holders;
+  std::vector<Team> teams;
+  TimePoint now;
 
-// The cards, in the form that the scheduler takes.
-scheduler::Snapshot SnapshotOf(const Gpus& gpus);
-
-// When the holders of shares are due to end, as far as it is known.
-std::vector<scheduler::Ending> EndingsOf(const Claims& claims);
+  scheduler::QueueInput Input() const;
+};
+QueueRows QueueRowsOf(const World& world, TimePoint now);
 
 // One answer of the queue and what follows from it.
 struct QueueStep {
@@ -59,9 +68,7 @@ struct QueueOutcome {
 // Walks the queue once.
 QueueOutcome WalkTheQueue(const World& world, TimePoint now);
 
-// Per card model, what one more claim of `memory` would get behind those that wait already.
-std::vector<Offer> OffersFor(const scheduler::Snapshot& snapshot,
-                             const std::vector<scheduler::Waiting>& waiting,
-                             Bytes memory);
+// Per card model, what one more claim would get behind those that wait already.
+std::vector<Offer> OffersFor(const QueueRows& rows, const OfferQuestion& question);
 
 }  // namespace sluice::control

@@ -319,6 +319,9 @@ std::optional<std::vector<store::Write>> Controller::WritesOf(const store::Versi
       made.id = step.row->claim;
       made.desktop = row.value.id;
       made.user = row.value.owner;
+      made.team = TeamOf(world, row.value.owner);
+      made.template_id = row.value.template_id;
+      made.run_for = row.value.run_for;
       made.request = row.value.request;
       made.reason = "Waiting for a GPU.";
       made.created_at = partners_.clock.Now();
@@ -342,7 +345,8 @@ std::optional<std::vector<store::Write>> Controller::WritesOf(const store::Versi
     }
     case ClaimChange::kRelease: {
       if (claim == nullptr) break;
-      const auto ended = EndWrites(*claim, ClaimPhase::kReleased, "Given back.", world.gpus);
+      const auto ended =
+          EndWrites(*claim, {.reason = "Given back.", .at = partners_.clock.Now()}, world.gpus);
       writes.insert(writes.end(), ended.begin(), ended.end());
       break;
     }
@@ -456,19 +460,14 @@ std::optional<QueuePlace> Controller::PlaceInQueue(const ClaimId& claim) {
   });
 }
 
-std::vector<Offer> Controller::Offers(Bytes memory) {
-  scheduler::Snapshot snapshot;
-  std::vector<scheduler::Waiting> waiting;
-  if (const auto gpus = store::ReadAll<Gpu>(partners_.store); gpus) {
-    for (const store::Versioned<Gpu>& row : *gpus) snapshot.gpus.push_back(row.value);
+std::vector<Offer> Controller::Offers(const OfferQuestion& question) {
+  // Asked from any thread: the follower is the logic thread's own.
+  WorldFollower now(partners_.store);
+  if (const auto seen = now.Refresh(); !seen) {
+    Log(LogLevel::kWarning, "the store cannot be read for an offer: {}", seen.error().message);
+    return {};
   }
-  if (const auto claims = store::ReadAll<Claim>(partners_.store); claims) {
-    for (const store::Versioned<Claim>& row : *claims) {
-      if (row.value.phase != ClaimPhase::kPending) continue;
-      waiting.push_back({row.value.id, row.value.request, row.value.queued_since});
-    }
-  }
-  return OffersFor(snapshot, waiting, memory);
+  return OffersFor(QueueRowsOf(now.world(), partners_.clock.Now()), question);
 }
 
 Result<agent::PreparedShare> Controller::StartRun(const ClaimId& claim, uint32_t tenant_uid) {
@@ -482,7 +481,8 @@ Result<void> Controller::Release(const ClaimId& claim, const std::string& reason
     return Fail(Code::kFailedPrecondition,
                 "claim " + claim.text() + " belongs to a desktop; stop the desktop instead");
   }
-  auto ended = EndClaim(partners_.store, partners_.agent, claim, reason);
+  auto ended = EndClaim(
+      partners_.store, partners_.agent, claim, {.reason = reason, .at = partners_.clock.Now()});
   Nudge();
   return ended;
 }

@@ -41,7 +41,7 @@ class Controller : public Control {
   void Nudge() override;
   void ReportViewers(const DesktopId& desktop, const ViewerReport& report) override;
   std::optional<QueuePlace> PlaceInQueue(const ClaimId& claim) override;
-  std::vector<Offer> Offers(Bytes memory) override;
+  std::vector<Offer> Offers(const OfferQuestion& question) override;
   Result<agent::PreparedShare> StartRun(const ClaimId& claim, uint32_t tenant_uid) override;
   Result<void> Release(const ClaimId& claim, const std::string& reason) override;
   Result<void> Resize(const ClaimId& claim, const ClaimRequest& wish) override;

@@ -68,7 +68,12 @@ bool Controller::EndClaimLater(const Claim& claim, const std::string& reason) {
         done = partners_.runtime.Remove(claim.desktop, /*keep_home=*/true);
       }
     }
-    if (done) done = EndClaim(partners_.store, partners_.agent, claim.id, reason);
+    if (done) {
+      done = EndClaim(partners_.store,
+                      partners_.agent,
+                      claim.id,
+                      {.reason = reason, .at = partners_.clock.Now()});
+    }
     if (done) {
       Note("claim.release", claim.id.text(), reason);
     } else {

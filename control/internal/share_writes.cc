@@ -45,7 +45,7 @@ Result<Template> TemplateOf(store::Store& store, const TemplateId& id) {
 Result<void> EndClaim(store::Store& store,
                       agent::Agent& agent,
                       const ClaimId& id,
-                      const std::string& reason) {
+                      const ClaimEnd& end) {
   Error last;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto row = store::Read<Claim>(store, id.text());
@@ -56,7 +56,7 @@ Result<void> EndClaim(store::Store& store,
     }
     const auto gpus = ReadGpus(store);
     if (!gpus) return Fail(gpus.error());
-    const auto done = store.Commit(EndWrites(*row, ClaimPhase::kReleased, reason, *gpus));
+    const auto done = store.Commit(EndWrites(*row, end, *gpus));
     if (done) return {};
     if (done.error().code != Code::kAborted) return Fail(done.error());
     last = done.error();

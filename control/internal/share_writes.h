@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "base/result.h"
 #include "control/control.h"
+#include "control/internal/claim_steps.h"
 #include "runtime/runtime.h"
 #include "store/store.h"
 
@@ -18,7 +19,7 @@ namespace sluice::control {
 Result<void> EndClaim(store::Store& store,
                       agent::Agent& agent,
                       const ClaimId& id,
-                      const std::string& reason);
+                      const ClaimEnd& end);
 
 // See Control::StartRun.
 Result<agent::PreparedShare> StartRunClaim(store::Store& store,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/internal/world.h"
 
+#include <array>
 #include <utility>
 
 #include "base/log.h"
@@ -9,6 +10,8 @@ namespace sluice::control {
 namespace {
 
 using store::Kind;
+
+constexpr std::array kKinds = {Kind::kGpu, Kind::kClaim, Kind::kDesktop, Kind::kTeam, Kind::kUser};
 
 template <typename T, typename IdType>
 void ApplyTo(std::map<IdType, store::Versioned<T>>& rows, const store::Event& event) {
@@ -31,6 +34,11 @@ void ApplyTo(std::map<IdType, store::Versioned<T>>& rows, const store::Event& ev
 }
 
 }  // namespace
+
+TeamId TeamOf(const World& world, const UserId& user) {
+  const auto row = world.users.find(user);
+  return row == world.users.end() ? TeamId() : row->second.value.team;
+}
 
 Result<void> WorldFollower::Refresh() {
   if (watch_ == nullptr) return Reload();
@@ -59,8 +67,8 @@ Result<void> WorldFollower::Reload() {
   std::swap(world_, fresh);
   // Watch from before the first listing: a change between two listings is then seen twice, which
   // does no harm, and never missed.
-  auto watch = store_.WatchFrom(store_.Version(), {Kind::kGpu, Kind::kClaim, Kind::kDesktop});
-  for (const Kind kind : {Kind::kGpu, Kind::kClaim, Kind::kDesktop}) {
+  auto watch = store_.WatchFrom(store_.Version(), {kKinds.begin(), kKinds.end()});
+  for (const Kind kind : kKinds) {
     auto listing = store_.List(kind, "", 0);
     if (!listing) return Fail(listing.error());
     for (store::Object& object : listing->objects) {
@@ -80,6 +88,10 @@ void WorldFollower::Apply(const store::Event& event) {
       return ApplyTo<Claim>(world_.claims, event);
     case Kind::kDesktop:
       return ApplyTo<Desktop>(world_.desktops, event);
+    case Kind::kTeam:
+      return ApplyTo<Team>(world_.teams, event);
+    case Kind::kUser:
+      return ApplyTo<User>(world_.users, event);
     default:
       return;
   }

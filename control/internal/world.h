@@ -11,6 +11,8 @@
 #include "model/claim.h"
 #include "model/desktop.h"
 #include "model/gpu.h"
+#include "model/team.h"
+#include "model/user.h"
 #include "store/codec.h"
 #include "store/store.h"
 
@@ -19,6 +21,8 @@ namespace sluice::control {
 using Gpus = std::map<GpuId, store::Versioned<Gpu>>;
 using Claims = std::map<ClaimId, store::Versioned<Claim>>;
 using Desktops = std::map<DesktopId, store::Versioned<Desktop>>;
+using Teams = std::map<TeamId, store::Versioned<Team>>;
+using Users = std::map<UserId, store::Versioned<User>>;
 
 // The rows that the reconcilers work on, as of one revision, ordered by id so that equal rows give
 // equal steps.
@@ -26,7 +30,12 @@ struct World {
   Gpus gpus;
   Claims claims;
   Desktops desktops;
+  Teams teams;
+  Users users;
 };
+
+// The team of a user who is known; otherwise none.
+TeamId TeamOf(const World& world, const UserId& user);
 
 // A World that follows the store. One thread at a time.
 class WorldFollower {

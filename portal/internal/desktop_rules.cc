@@ -83,7 +83,7 @@ OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_vi
   if (request.memory < pool.share_memory_min) {
     return NoField(ProblemCode::kInvalidField, at + "/memory_bytes", WhyTooSmall(pool));
   }
-  const auto offers = app.control.Offers(request.memory);
+  const auto offers = app.control.Offers({.memory = request.memory});
   if (offers.empty()) {
     return NoField(ProblemCode::kNoSuchGpu, at, "This Sluice has no card that gives shares.");
   }

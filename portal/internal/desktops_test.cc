@@ -527,7 +527,7 @@ TEST_F(Runs, StartWhenReservedAndEndWhenGivenBack) {
 }
 
 TEST_F(Runs, DoNotWaitWhenToldSo) {
-  control::Offer full = world.control.Offers(GiB(6)).front();
+  control::Offer full = world.control.Offers({GiB(6), {}}).front();
   full.fits_now = 0;
   full.answer = "needs 6 GiB on one card; largest free: 3 GiB";
   world.control.SetOffers({full});

@@ -259,9 +259,11 @@ std::string EventHub::RunSignature(const std::string& id) {
   return RunMark((*claim)->value, place);
 }
 
-bool EventHub::WaitForRun(RunWaiter waiter) {
+bool EventHub::WaitForRun(RunWaiter& waiter) {
   return state_.With([&](State& state) {
     if (state.waiters.size() >= kWaitersMax) return false;
+    // A change since the caller looked may have been handled already: nobody would tell of it.
+    if (RunSignature(waiter.admitted.id) != waiter.before) return false;
     state.waiters.push_back(std::move(waiter));
     return true;
   });

@@ -52,8 +52,8 @@ class EventHub {
     Duration deadline;
     std::string before;  // The RunMark() that the caller has seen, or of when the wait began.
   };
-  // False: too many wait.
-  bool WaitForRun(RunWaiter waiter);
+  // False, with the waiter left as it was: too many wait, or the run has changed since `before`.
+  bool WaitForRun(RunWaiter& waiter);
   // The run's RunMark(), which a waiter waits for a change of; empty when it need not wait.
   std::string RunSignature(const std::string& claim);
 

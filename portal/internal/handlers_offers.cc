@@ -13,6 +13,7 @@ constexpr int64_t kMemoryMax = int64_t{1} << 50;
 
 std::string_view AnswerWord(const control::Offer& offer) {
   if (offer.never) return "never";
+  if (offer.over_quota) return "over quota";
   return offer.fits_now > 0 ? "starts now" : "waits";
 }
 
@@ -63,7 +64,8 @@ Answer ListOffers(App& app, const Call& call) {
     return NoField(ProblemCode::kBadRequest, "?memory_bytes", "memory_bytes is missing.");
   }
   ListWriter list;
-  for (const control::Offer& offer : app.control.Offers(Bytes(*memory))) {
+  const control::OfferQuestion question{Bytes(*memory), call.caller.user.team};
+  for (const control::Offer& offer : app.control.Offers(question)) {
     list.json()
         .BeginObject()
         .Field("gpu_model", offer.gpu_model)

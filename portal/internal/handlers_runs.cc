@@ -61,9 +61,9 @@ OrProblem<RunWish> ReadRunWish(const Call& call) {
 }
 
 // Whether a share of this size starts now, and the reason if not.
-OrProblem<void> CheckRoomNow(App& app, const ClaimRequest& request) {
+OrProblem<void> CheckRoomNow(App& app, const ClaimRequest& request, const TeamId& team) {
   std::string reason = "no card has room now";
-  for (const control::Offer& offer : app.control.Offers(request.memory)) {
+  for (const control::Offer& offer : app.control.Offers({request.memory, team})) {
     if (!request.gpu_model.empty() && offer.gpu_model != request.gpu_model) continue;
     if (offer.fits_now > 0) return {};
     reason = offer.answer;
@@ -101,12 +101,14 @@ Answer CreateRun(App& app, const Call& call) {
   claim.run_pid_start = *start;
   if (auto good = CheckShare(app, claim.request, ""); !good) return tl::unexpected(good.error());
   if (wish->no_wait) {
-    if (auto room = CheckRoomNow(app, claim.request); !room) return tl::unexpected(room.error());
+    if (auto room = CheckRoomNow(app, claim.request, call.caller.user.team); !room)
+      return tl::unexpected(room.error());
   }
   const TimePoint now = app.clock.Now();
   claim.id = ClaimId(NewIdText("clm", now, app.random));
   claim.owner_kind = ClaimOwner::kRun;
   claim.user = call.caller.user.id;
+  claim.team = call.caller.user.team;
   claim.reason = "Waiting to be placed.";
   claim.created_at = now;
   claim.queued_since = now;

@@ -189,6 +189,19 @@ WaitFor SayKept(std::span<const Card> cards, const ClaimRequest& request) {
   return {Need(request) + "; " + what + ", but kept for the first in the queue", free};
 }
 
+WaitFor SayOverQuota(const Team& team, Bytes held, Bytes more) {
+  const Bytes left = std::max(team.memory_max - held, Bytes(0));
+  return {"team " + team.name + " holds " + ToText(held) + " of its " + ToText(team.memory_max) +
+              "; " + ToText(more) + " more would pass that",
+          left};
+}
+
+Never SayNeverOfTeam(const Team& team, Bytes more) {
+  const auto [asked, most] = TellApart(more, team.memory_max);
+  return {"asks for " + asked + "; team " + team.name + " may hold " + most + " in all",
+          team.memory_max};
+}
+
 Never SayNever(std::span<const Card> cards, const ClaimRequest& request) {
   if (request.count < 1) return {"asks for no card; ask for at least one", Bytes(0)};
   std::vector<OnNode> admitted;

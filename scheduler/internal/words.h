@@ -5,6 +5,7 @@
 #include <string>
 
 #include "model/claim.h"
+#include "model/team.h"
 #include "scheduler/internal/fleet.h"
 #include "scheduler/scheduler.h"
 
@@ -21,6 +22,11 @@ WaitFor SayWait(std::span<const Card> cards, const ClaimRequest& request);
 // "needs 8 GiB on one card; 10 GiB are free, but kept for the first in the queue".
 // Requires: it would fit if no card were kept.
 WaitFor SayKept(std::span<const Card> cards, const ClaimRequest& request);
+
+// "team Perception holds 40 GiB of its 48 GiB; 12 GiB more would pass that".
+WaitFor SayOverQuota(const Team& team, Bytes held, Bytes more);
+// Requires: `more` alone is past the team's limit.
+Never SayNeverOfTeam(const Team& team, Bytes more);
 
 // "needs 32 GiB on one card; the largest has 24 GiB". Requires: it fits no empty fleet.
 Never SayNever(std::span<const Card> cards, const ClaimRequest& request);

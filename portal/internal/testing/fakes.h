@@ -52,7 +52,7 @@ class FakeControl final : public control::Control {
       return found->second;
     });
   }
-  std::vector<control::Offer> Offers(Bytes) override {
+  std::vector<control::Offer> Offers(const control::OfferQuestion&) override {
     return offers_.With([](const auto& all) { return all; });
   }
   Result<agent::PreparedShare> StartRun(const ClaimId& claim, uint32_t) override {

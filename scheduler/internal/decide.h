@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+
+#include "model/claim.h"
+#include "scheduler/internal/fleet.h"
+#include "scheduler/scheduler.h"
+
+namespace sluice::scheduler::internal {
+
+// Decide(), on cards whose held parts have been counted already.
+Decision DecideOn(std::span<const Card> cards, const ClaimRequest& request);
+
+}  // namespace sluice::scheduler::internal

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/queue.h"
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "scheduler/internal/decide.h"
+#include "scheduler/internal/words.h"
+
+namespace sluice::scheduler {
+namespace {
+
+using internal::Card;
+
+void GiveBackAll(std::vector<Card>& cards, const ClaimId& claim) {
+  for (Card& card : cards) {
+    for (const Share& share : card.gpu->shares) {
+      if (share.claim == claim) internal::GiveBack(card, share);
+    }
+  }
+}
+
+void TakeAll(std::vector<Card>& cards, const Placed& placed) {
+  for (const Allocation& allocation : placed.allocations) {
+    for (Card& card : cards) {
+      if (card.gpu->id == allocation.gpu) internal::Take(card, allocation);
+    }
+  }
+}
+
+// When and on what the request fits first, if it is known.
+struct Promise {
+  TimePoint at;
+  std::vector<Card> cards;  // As they will be then.
+};
+
+std::optional<Promise> PromiseOf(std::vector<Card> cards,
+                                 const ClaimRequest& request,
+                                 std::span<const Holder> holders) {
+  if (request.count < 1) return std::nullopt;
+  std::map<TimePoint, std::vector<ClaimId>> due;
+  for (const Holder& holder : holders) {
+    if (holder.ends_at != TimePoint()) due[holder.ends_at].push_back(holder.claim);
+  }
+  for (const auto& [time, claims] : due) {
+    for (const ClaimId& claim : claims) GiveBackAll(cards, claim);
+    if (internal::BestFit(cards, request)) return Promise{time, std::move(cards)};
+  }
+  return std::nullopt;
+}
+
+int64_t PriorityAt(const Waiting& one, const QueueInput& input) {
+  const int64_t named = one.request.priority;
+  if (input.rules.aging <= Duration(0) || one.queued_since >= input.now) return named;
+  return named + (input.now - one.queued_since) / input.rules.aging;
+}
+
+// What the claim will count for its team, before it is known where it goes: of a whole card, the
+// least that it must have.
+Bytes Need(const ClaimRequest& request) {
+  constexpr int64_t kMost = int64_t{1} << 62;
+  const int64_t each = request.memory.value();
+  const bool fits = request.count <= 0 || each <= kMost / request.count;
+  return Bytes(fits ? each * request.count : kMost);
+}
+
+Bytes Sum(const Placed& placed) {
+  Bytes sum;
+  for (const Allocation& allocation : placed.allocations) sum += allocation.memory;
+  return sum;
+}
+
+// One team's claims in their order, and what it holds.
+struct Line {
+  const Team* team = nullptr;  // Null: of nobody's team.
+  Bytes held;
+  std::vector<const Waiting*> waiting;
+  size_t next = 0;
+
+  bool Done() const { return next == waiting.size(); }
+  bool Borrows(const ClaimRequest& request) const {
+    return team == nullptr || held + Need(request) > team->memory_guaranteed;
+  }
+  bool Passes(Bytes more) const {
+    return team != nullptr && team->memory_max > Bytes(0) && held + more > team->memory_max;
+  }
+};
+
+class Walk {
+ public:
+  explicit Walk(const QueueInput& input)
+      : input_(input), cards_(internal::ToCards(input.snapshot.gpus)) {
+    for (const Team& team : input.teams) lines_[team.id].team = &team;
+    std::map<ClaimId, TeamId> team_of;
+    for (const Holder& holder : input.holders) team_of[holder.claim] = holder.team;
+    for (const Gpu& gpu : input.snapshot.gpus) {
+      for (const Share& share : gpu.shares) {
+        const auto team = team_of.find(share.claim);
+        if (team != team_of.end()) lines_[team->second].held += share.memory;
+      }
+    }
+    for (const Waiting& one : input.waiting) lines_[one.team].waiting.push_back(&one);
+    for (auto& [id, line] : lines_) {
+      std::ranges::sort(line.waiting, {}, [&](const Waiting* one) { return KeyOf(*one); });
+    }
+  }
+
+  std::vector<QueueAnswer> Run() {
+    std::vector<QueueAnswer> answers;
+    answers.reserve(input_.waiting.size());
+    while (Line* line = NextLine()) answers.push_back(Answer(*line, *line->waiting[line->next++]));
+    return answers;
+  }
+
+ private:
+  std::tuple<int64_t, TimePoint, ClaimId> KeyOf(const Waiting& one) const {
+    return {-PriorityAt(one, input_), one.queued_since, one.id};
+  }
+
+  Line* NextLine() {
+    Line* best = nullptr;
+    std::tuple<bool, std::tuple<int64_t, TimePoint, ClaimId>> best_key;
+    for (auto& [id, line] : lines_) {
+      if (line.Done()) continue;
+      const Waiting& one = *line.waiting[line.next];
+      std::tuple key(line.Borrows(one.request), KeyOf(one));
+      if (best != nullptr && best_key <= key) continue;
+      best = &line;
+      best_key = std::move(key);
+    }
+    return best;
+  }
+
+  QueueAnswer Answer(Line& line, const Waiting& one) {
+    QueueAnswer answer{.id = one.id, .decision = DecideFor(one)};
+    if (std::holds_alternative<Never>(answer.decision)) return answer;
+    const auto* const placed = std::get_if<Placed>(&answer.decision);
+    const Bytes more = placed != nullptr ? Sum(*placed) : Need(one.request);
+    if (line.Passes(more)) {
+      answer.over_quota = true;
+      if (more > line.team->memory_max) {
+        answer.decision = internal::SayNeverOfTeam(*line.team, more);
+      } else {
+        answer.decision = internal::SayOverQuota(*line.team, line.held, more);
+        answer.position = ++waiting_;
+      }
+      return answer;
+    }
+    line.held += more;
+    if (placed != nullptr) {
+      TakeAll(cards_, *placed);
+      if (promise_) TakeUntilPromise(one, *placed);
+      return answer;
+    }
+    answer.position = ++waiting_;
+    if (head_ == nullptr) answer.promised = MakeHead(one);
+    return answer;
+  }
+
+  // From here on nobody may pass `one` in a way that makes it wait longer.
+  std::optional<TimePoint> MakeHead(const Waiting& one) {
+    head_ = &one;
+    promise_ = PromiseOf(cards_, one.request, input_.holders);
+    const std::vector<size_t> keep = promise_ ? *internal::BestFit(promise_->cards, one.request)
+                                              : internal::Soonest(cards_, one.request);
+    kept_.assign(cards_.size(), false);
+    for (const size_t i : keep) kept_[i] = true;
+    return promise_ ? std::optional(promise_->at) : std::nullopt;
+  }
+
+  bool EndsBeforePromise(const Waiting& one) const {
+    return one.run_for > Duration(0) && input_.now + one.run_for <= promise_->at;
+  }
+
+  void TakeUntilPromise(const Waiting& one, const Placed& placed) {
+    if (!EndsBeforePromise(one)) TakeAll(promise_->cards, placed);
+  }
+
+  bool HoldsPromise(const Waiting& one, const Placed& placed) const {
+    if (!promise_) return false;
+    if (EndsBeforePromise(one)) return true;
+    std::vector<Card> then = promise_->cards;
+    TakeAll(then, placed);
+    return internal::BestFit(then, head_->request).has_value();
+  }
+
+  Decision DecideFor(const Waiting& one) {
+    Decision decision = internal::DecideOn(cards_, one.request);
+    const auto* const placed = std::get_if<Placed>(&decision);
+    if (head_ == nullptr || placed == nullptr || HoldsPromise(one, *placed)) return decision;
+    std::vector<Card> others = cards_;
+    for (size_t i = 0; i < others.size(); ++i) others[i].kept = kept_[i];
+    Decision beside = internal::DecideOn(others, one.request);
+    if (std::holds_alternative<WaitFor>(beside)) return internal::SayKept(cards_, one.request);
+    return beside;
+  }
+
+  const QueueInput& input_;
+  std::vector<Card> cards_;
+  std::map<TeamId, Line> lines_;
+  int waiting_ = 0;
+  const Waiting* head_ = nullptr;
+  std::optional<Promise> promise_;
+  std::vector<bool> kept_;
+};
+
+}  // namespace
+
+std::vector<QueueAnswer> WalkQueue(const QueueInput& input) {
+  return Walk(input).Run();
+}
+
+std::optional<TimePoint> NextLikely(const Snapshot& snapshot,
+                                    const ClaimRequest& request,
+                                    std::span<const Holder> holders) {
+  std::vector<Card> cards = internal::ToCards(snapshot.gpus);
+  if (internal::BestFit(cards, request)) return std::nullopt;
+  const auto promise = PromiseOf(std::move(cards), request, holders);
+  return promise ? std::optional(promise->at) : std::nullopt;
+}
+
+}  // namespace sluice::scheduler
