@@ -35,6 +35,15 @@ void SortOnce(std::vector<T>& values) {
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
+// In all that decides what fits on them, but their names.
+bool AreAlike(const Ledger& ledger, CardIndex a, CardIndex b) {
+  const CardState& x = ledger.card(a);
+  const CardState& y = ledger.card(b);
+  return x.memory_free == y.memory_free && x.compute_free == y.compute_free && x.kind == y.kind &&
+         x.open == y.open && (x.slots_free > 0) == (y.slots_free > 0) &&
+         (x.holders == 0) == (y.holders == 0);
+}
+
 size_t RankOf(const std::vector<int64_t>& limits, int64_t value) {
   return static_cast<size_t>(std::ranges::upper_bound(limits, value) - limits.begin());
 }
@@ -46,6 +55,16 @@ Fragments::Fragments(const Ledger& ledger, const Mix& mix) {
   for (TypeIndex type = 0; type < ledger.types(); ++type) {
     types_.push_back(MakeType(ledger, mix, ledger.type(type)));
   }
+  uint32_t levels = 0;
+  for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
+    NodeCache cache;
+    cache.first_alike = ledger.node(node).first_card;
+    cache.first_level = levels;
+    levels += static_cast<uint32_t>(types_[ledger.node(node).type].levels.size());
+    nodes_.push_back(cache);
+  }
+  alike_.resize(ledger.cards());
+  enough_.resize(levels);
 }
 
 Fragments::TypeTable Fragments::MakeType(const Ledger& ledger,
@@ -141,59 +160,164 @@ std::vector<Fragments::Level> Fragments::MakeLevels(const Ledger& ledger,
   return list;
 }
 
-void Fragments::Look(const Ledger& ledger, NodeIndex node) {
-  left_.clear();
-  for (const CardState& card : ledger.CardsOf(node)) {
-    left_.push_back({card.memory_millis, std::max(card.compute_free, 0)});
+bool Fragments::Has(const Level& level, size_t slot, Left left) {
+  return left.memory_millis >= level.memory_millis[slot] && left.compute >= level.compute[slot];
+}
+
+size_t Fragments::CellOf(const KindTable& kind, Left left) {
+  return kind.compute_rank[static_cast<size_t>(left.compute)] * kind.memory_ranks +
+         kind.memory_rank[static_cast<size_t>(left.memory_millis)];
+}
+
+const Fragments::NodeCache& Fragments::Look(const Ledger& ledger, NodeIndex node) {
+  NodeCache& cache = nodes_[node];
+  if (cache.version != ledger.node(node).version) Group(ledger, node, cache);
+  return cache;
+}
+
+void Fragments::Group(const Ledger& ledger, NodeIndex node, NodeCache& cache) {
+  const NodeState& state = ledger.node(node);
+  const TypeTable& table = types_[state.type];
+  cache.version = state.version;
+  cache.memory_millis = 0;
+  cache.alike = 0;
+  Enough* enough = enough_.data() + cache.first_level;
+  std::fill_n(enough, table.levels.size(), Enough{});
+  for (CardIndex card = state.first_card; card < state.first_card + state.cards; ++card) {
+    const CardState& as = ledger.card(card);
+    const size_t slot = table.slot_of[card - state.first_card];
+    const Left left{as.memory_millis, std::max(as.compute_free, 0)};
+    cache.memory_millis += left.memory_millis;
+    for (size_t i = 0; i < table.levels.size(); ++i) {
+      if (!Has(table.levels[i], slot, left)) continue;
+      ++enough[i].cards;
+      enough[i].memory_millis += left.memory_millis;
+    }
+    Alike* known = alike_.data() + cache.first_alike;
+    Alike* const end = known + cache.alike;
+    while (known != end && !AreAlike(ledger, known->first, card)) ++known;
+    if (known == end) {
+      *known = {left,
+                static_cast<uint32_t>(CellOf(table.kinds[slot], left)),
+                card,
+                static_cast<uint8_t>(slot),
+                0};
+      ++cache.alike;
+    }
+    ++known->cards;
   }
+  cache.usable = Usable(table, cache, RankOf(table.cpu, state.cpu_free));
+}
+
+// The part of the node's free memory that is of use, summed over the mix, with so much CPU.
+int64_t Fragments::Usable(const TypeTable& table, const NodeCache& cache, size_t cpu_rank) const {
+  int64_t usable = 0;
+  const Alike* alike = alike_.data() + cache.first_alike;
+  for (uint32_t i = 0; i < cache.alike; ++i) {
+    const KindTable& kind = table.kinds[alike[i].slot];
+    const size_t row = cpu_rank * kind.compute_ranks * kind.memory_ranks;
+    usable += kind.weights[row + alike[i].cell] * alike[i].cards * alike[i].left.memory_millis;
+  }
+  for (size_t i = 0; i < table.levels.size(); ++i) {
+    const Enough& enough = enough_[cache.first_level + i];
+    const Level& level = table.levels[i];
+    usable += level.weights[cpu_rank * level.counts + static_cast<size_t>(enough.cards)] *
+              enough.memory_millis;
+  }
+  return usable;
 }
 
 int64_t Fragments::Now(const Ledger& ledger, NodeIndex node) {
-  Look(ledger, node);
+  const NodeCache& cache = Look(ledger, node);
+  return cache.memory_millis * demands_ - cache.usable;
+}
+
+Fragments::Left Fragments::AfterOne(const Ledger& ledger, DemandIndex demand, CardIndex index) {
+  const CardState& card = ledger.card(index);
+  const Need& need = ledger.NeedOf(demand, card.kind);
+  const int32_t take = std::max(need.compute, std::min(need.compute_wish, card.compute_free));
+  return {std::max(card.memory_millis - need.memory_millis, 0),
+          std::max(card.compute_free - take, 0)};
+}
+
+// Whether one of the cards that are like `cards.first` fits.
+bool Fragments::AnyFits(const Ledger& ledger, DemandIndex demand, NodeIndex node, CardIndex like) {
+  const NodeState& state = ledger.node(node);
+  for (CardIndex card = like; card < state.first_card + state.cards; ++card) {
+    if (AreAlike(ledger, like, card) && ledger.CardFits(demand, card)) return true;
+  }
+  return false;
+}
+
+int64_t Fragments::LessAtBest(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
+  const NodeCache& cache = Look(ledger, node);
   const NodeState& state = ledger.node(node);
   const TypeTable& table = types_[state.type];
-  return Of(table, RankOf(table.cpu, state.cpu_free));
+  const size_t cpu_rank = RankOf(table.cpu, state.cpu_free - ledger.demand(demand).cpu_millis);
+  const bool names = ledger.NamesCards(demand);
+  int64_t best = kNone;
+  const Alike* alike = alike_.data() + cache.first_alike;
+  for (uint32_t a = 0; a < cache.alike; ++a) {
+    const Alike& cards = alike[a];
+    // Of cards that are alike otherwise, only some may be named.
+    if (names ? !AnyFits(ledger, demand, node, cards.first)
+              : !ledger.CardFits(demand, cards.first)) {
+      continue;
+    }
+    const KindTable& kind = table.kinds[cards.slot];
+    const int64_t* row = &kind.weights[cpu_rank * kind.compute_ranks * kind.memory_ranks];
+    const Left after = AfterOne(ledger, demand, cards.first);
+    int64_t less = (cards.left.memory_millis - after.memory_millis) * demands_ +
+                   after.memory_millis * row[CellOf(kind, after)] -
+                   cards.left.memory_millis * row[cards.cell];
+    for (size_t i = 0; i < table.levels.size(); ++i) {
+      const Level& level = table.levels[i];
+      if (!Has(level, cards.slot, cards.left)) continue;
+      const Enough& enough = enough_[cache.first_level + i];
+      const int64_t* counts =
+          &level.weights[cpu_rank * level.counts + static_cast<size_t>(enough.cards)];
+      const bool still = Has(level, cards.slot, after);
+      const int32_t memory =
+          enough.memory_millis - cards.left.memory_millis + (still ? after.memory_millis : 0);
+      less += (still ? counts[0] : counts[-1]) * memory - counts[0] * enough.memory_millis;
+    }
+    best = std::max(best, less);
+  }
+  return best == kNone ? kNone : best + Usable(table, cache, cpu_rank) - cache.usable;
 }
 
-int64_t Fragments::After(const Ledger& ledger, DemandIndex demand, const Placement& placement) {
-  Look(ledger, placement.node);
+int64_t Fragments::Less(const Ledger& ledger, DemandIndex demand, const Placement& placement) {
+  const NodeCache& cache = Look(ledger, placement.node);
   const NodeState& state = ledger.node(placement.node);
   const TypeTable& table = types_[state.type];
-  for (const CardIndex card : placement.cards) {
-    CardLeft& left = left_[card - state.first_card];
-    const Need& need = ledger.NeedOf(demand, ledger.card(card).kind);
-    left.memory_millis = std::max(left.memory_millis - need.memory_millis, 0);
-    left.compute = std::max(left.compute - need.compute_wish, 0);
+  const size_t cpu_rank = RankOf(table.cpu, state.cpu_free - ledger.demand(demand).cpu_millis);
+  if (placement.cards.empty()) return Usable(table, cache, cpu_rank) - cache.usable;
+  left_.clear();
+  for (const CardState& card : ledger.CardsOf(placement.node)) {
+    left_.push_back({card.memory_millis, std::max(card.compute_free, 0)});
   }
-  return Of(table, RankOf(table.cpu, state.cpu_free - ledger.demand(demand).cpu_millis));
-}
-
-int64_t Fragments::Of(const TypeTable& table, size_t cpu_rank) const {
+  for (const CardIndex card : placement.cards) {
+    left_[card - state.first_card] = AfterOne(ledger, demand, card);
+  }
   int64_t all = 0;
   int64_t usable = 0;
   for (size_t i = 0; i < left_.size(); ++i) {
-    const CardLeft& left = left_[i];
     const KindTable& kind = table.kinds[table.slot_of[i]];
-    const size_t rank =
-        (cpu_rank * kind.compute_ranks + kind.compute_rank[static_cast<size_t>(left.compute)]) *
-            kind.memory_ranks +
-        kind.memory_rank[static_cast<size_t>(left.memory_millis)];
-    all += left.memory_millis;
-    usable += left.memory_millis * kind.weights[rank];
+    const size_t row = cpu_rank * kind.compute_ranks * kind.memory_ranks;
+    all += left_[i].memory_millis;
+    usable += left_[i].memory_millis * kind.weights[row + CellOf(kind, left_[i])];
   }
   for (const Level& level : table.levels) {
     size_t enough = 0;
     int64_t there = 0;
     for (size_t i = 0; i < left_.size(); ++i) {
-      const size_t slot = table.slot_of[i];
-      if (left_[i].memory_millis < level.memory_millis[slot]) continue;
-      if (left_[i].compute < level.compute[slot]) continue;
+      if (!Has(level, table.slot_of[i], left_[i])) continue;
       ++enough;
       there += left_[i].memory_millis;
     }
     usable += there * level.weights[cpu_rank * level.counts + enough];
   }
-  return all * demands_ - usable;
+  return (cache.memory_millis - all) * demands_ - cache.usable + usable;
 }
 
 }  // namespace sluice::scheduler

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <span>
 #include <vector>
 
 #include "scheduler/ledger.h"
@@ -13,22 +15,30 @@ namespace sluice::scheduler {
 // is a fragment for a demand that cannot run on the node (too little CPU, too few cards with enough
 // left, wrong model, no card asked for at all), or when that one card has too little memory or
 // compute left for it. The fragment of a node is the sum over the mix, each demand as often as it
-// comes: an integer, so that equal is equal. One thread at a time.
+// comes, in thousandths of a card: an integer, so that equal is equal.
+//
+// Tables by rank of CPU, compute and memory left make it one look-up per card; what does not depend
+// on a demand is kept per node until the node changes. One thread at a time, for one ledger.
 class Fragments {
  public:
-  // Keeps nothing of `ledger` but its types and kinds.
   Fragments(const Ledger& ledger, const Mix& mix);
 
-  size_t types() const { return types_.size(); }
-  // One card's worth, in the unit of Now and After.
+  // Whether it was made for as many nodes and types as the ledger has now.
+  bool Covers(const Ledger& ledger) const {
+    return nodes_.size() == ledger.nodes() && types_.size() == ledger.types();
+  }
+  // One card's worth, in the unit of the functions below.
   double OneCard() const { return 1000.0 * static_cast<double>(demands_); }
   // How many demands the mix has, counted as often as they come.
   int64_t demands() const { return demands_; }
 
   // Of the node as it stands.
   int64_t Now(const Ledger& ledger, NodeIndex node);
-  // Of the node if the demand were placed so. Requires: it fits there.
-  int64_t After(const Ledger& ledger, DemandIndex demand, const Placement& placement);
+  // How much less it would be with the demand placed so. Requires: it fits there.
+  int64_t Less(const Ledger& ledger, DemandIndex demand, const Placement& placement);
+  // The most that Less can be, for a demand of one card; kNone if it fits no card of the node.
+  static constexpr int64_t kNone = std::numeric_limits<int64_t>::min();
+  int64_t LessAtBest(const Ledger& ledger, DemandIndex demand, NodeIndex node);
 
  private:
   // How many of the mix's demands for one card find CPU, memory and compute, by rank of each.
@@ -52,9 +62,30 @@ class Fragments {
     std::vector<KindTable> kinds;
     std::vector<Level> levels;
   };
-  struct CardLeft {
+  struct Left {
     int32_t memory_millis = 0;
     int32_t compute = 0;
+  };
+  // Cards of one node that are alike in all that counts.
+  struct Alike {
+    Left left;
+    uint32_t cell = 0;    // Of memory and compute rank in the kind's table.
+    CardIndex first = 0;  // The first of them.
+    uint8_t slot = 0;
+    uint8_t cards = 0;
+  };
+  // The cards of a node that have enough for a level.
+  struct Enough {
+    int32_t cards = 0;
+    int32_t memory_millis = 0;  // Of all of them.
+  };
+  struct NodeCache {
+    uint32_t version = std::numeric_limits<uint32_t>::max();
+    int32_t memory_millis = 0;
+    int64_t usable = 0;
+    CardIndex first_alike = 0;  // In alike_.
+    uint32_t alike = 0;
+    uint32_t first_level = 0;  // In enough_.
   };
 
   static TypeTable MakeType(const Ledger& ledger, const Mix& mix, const NodeType& type);
@@ -66,12 +97,20 @@ class Fragments {
                                        const Mix& mix,
                                        const std::vector<KindIndex>& slots,
                                        const TypeTable& table);
-  void Look(const Ledger& ledger, NodeIndex node);
-  int64_t Of(const TypeTable& table, size_t cpu_rank) const;
+  static bool AnyFits(const Ledger& ledger, DemandIndex demand, NodeIndex node, CardIndex like);
+  static bool Has(const Level& level, size_t slot, Left left);
+  static size_t CellOf(const KindTable& kind, Left left);
+  static Left AfterOne(const Ledger& ledger, DemandIndex demand, CardIndex card);
+  const NodeCache& Look(const Ledger& ledger, NodeIndex node);
+  void Group(const Ledger& ledger, NodeIndex node, NodeCache& cache);
+  int64_t Usable(const TypeTable& table, const NodeCache& cache, size_t cpu_rank) const;
 
   int64_t demands_ = 0;
   std::vector<TypeTable> types_;
-  std::vector<CardLeft> left_;  // The node looked at.
+  std::vector<NodeCache> nodes_;
+  std::vector<Alike> alike_;
+  std::vector<Enough> enough_;
+  std::vector<Left> left_;  // Kept for its memory.
 };
 
 }  // namespace sluice::scheduler

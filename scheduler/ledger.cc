@@ -119,25 +119,17 @@ bool Ledger::NamesAllow(const Demand& demand, CardIndex card) const {
          !std::ranges::binary_search(demand.never, id);
 }
 
-bool Ledger::CardFits(DemandIndex demand, CardIndex index) const {
-  const DemandRecord& record = demands_[demand];
-  const CardState& card = cards_[index];
-  const Need& need = record.needs[card.kind];
-  // No early exits: all parts are at hand, and a branch that is taken by chance costs more.
-  const bool fits = need.admitted & card.open & (card.memory_free >= need.memory) &
-                    (card.compute_free >= need.compute) & (card.slots_free > 0) &
-                    (!need.whole | (card.holders == 0));
-  return fits && (!record.names_cards || NamesAllow(record.demand, index));
+bool Ledger::RoomBesideCards(DemandIndex demand, NodeIndex index) const {
+  const NodeState& node = nodes_[index];
+  const Demand& asked = demands_[demand].demand;
+  return node.open && node.cpu_free >= asked.cpu_millis && node.slots_free > 0 &&
+         node.memory_free >= asked.main_memory.value() && node.cards >= asked.count;
 }
 
 bool Ledger::Fits(DemandIndex demand, NodeIndex index) const {
+  if (!RoomBesideCards(demand, index)) return false;
   const NodeState& node = nodes_[index];
-  const Demand& asked = demands_[demand].demand;
-  if (!node.open || node.cpu_free < asked.cpu_millis || node.slots_free < 1 ||
-      node.memory_free < asked.main_memory.value() || node.cards < asked.count) {
-    return false;
-  }
-  int missing = asked.count;
+  int missing = demands_[demand].demand.count;
   for (CardIndex card = node.first_card; missing > 0 && card < node.first_card + node.cards;
        ++card) {
     missing -= CardFits(demand, card) ? 1 : 0;
@@ -233,6 +225,7 @@ void Ledger::Changed(NodeIndex node) {
     log_.erase(log_.begin(), log_.begin() + kLogMax);
     log_base_ += kLogMax;
   }
+  nodes_[node].changed_at = now();
   log_.push_back(node);
 }
 

@@ -111,6 +111,7 @@ struct NodeState {
   // Grows with every change. 0: empty and in service with all its cards, so like any other node of
   // its type that is at 0.
   uint32_t version = 0;
+  uint64_t changed_at = 0;  // Position of its last entry in the log.
 };
 
 // Where a claim goes: distinct cards of one node, in the order of choice.
@@ -182,7 +183,18 @@ class Ledger {
   size_t ShapeOf(DemandIndex demand) const { return demands_[demand].shape; }
 
   // Whether one part of the demand fits the card now.
-  bool CardFits(DemandIndex demand, CardIndex card) const;
+  bool CardFits(DemandIndex demand, CardIndex index) const {
+    const DemandRecord& record = demands_[demand];
+    const CardState& card = cards_[index];
+    const Need& need = record.needs[card.kind];
+    // No early exits: all parts are at hand, and a branch that is taken by chance costs more.
+    const bool fits = need.admitted & card.open & (card.memory_free >= need.memory) &
+                      (card.compute_free >= need.compute) & (card.slots_free > 0) &
+                      (!need.whole | (card.holders == 0));
+    return fits && (!record.names_cards || NamesAllow(record.demand, index));
+  }
+  // Whether the node is in service and has the CPU, main memory and slots, cards apart.
+  bool RoomBesideCards(DemandIndex demand, NodeIndex node) const;
   // Whether the demand fits the node now, all cards together.
   bool Fits(DemandIndex demand, NodeIndex node) const;
   // Whether it would fit a node of that type that is empty and in service, names apart.
@@ -201,8 +213,8 @@ class Ledger {
   void SetCardOpen(CardIndex card, bool open);
   void SetNodeOpen(NodeIndex node, bool open);
 
-  // Every change of a node is one entry of the log. `now` grows without bound; entries before
-  // `kept_from` are gone.
+  // Every change of a node is one entry of the log. Positions start at 1. `now` grows without
+  // bound; entries before `kept_from` are gone.
   uint64_t now() const { return log_base_ + log_.size(); }
   uint64_t kept_from() const { return log_base_; }
   std::span<const NodeIndex> ChangesSince(uint64_t then) const {
@@ -237,7 +249,7 @@ class Ledger {
   std::vector<Binding> bindings_;
   std::vector<BindingIndex> free_bindings_;
   std::vector<NodeIndex> log_;
-  uint64_t log_base_ = 0;
+  uint64_t log_base_ = 1;
 };
 
 }  // namespace sluice::scheduler

@@ -118,7 +118,7 @@ TEST(Ledger, LogsTheNodeOfAClosedCardAmongNodesWithoutCards) {
   ledger.AddNode(Node("d", 1));
   ledger.SetCardOpen(0, false);
   ledger.SetCardOpen(1, false);
-  const auto changes = ledger.ChangesSince(0);
+  const auto changes = ledger.ChangesSince(1);
   EXPECT_EQ(std::vector<NodeIndex>(changes.begin(), changes.end()), (std::vector<NodeIndex>{1, 3}));
 }
 

@@ -2,6 +2,7 @@
 #include "scheduler/placer.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace sluice::scheduler {
 namespace {
@@ -46,6 +47,15 @@ void ScoreTree::Set(size_t place, Score score) {
   }
 }
 
+void ScoreTree::RaiseAll() {
+  for (size_t level = 1; level < levels_.size(); ++level) {
+    const std::vector<Score>& below = levels_[level - 1];
+    for (size_t block = 0; block * kBlock < below.size(); ++block) {
+      levels_[level][block] = BlockBest(&below[block * kBlock]);
+    }
+  }
+}
+
 size_t ScoreTree::BestPlace() const {
   size_t place = 0;
   for (size_t level = levels_.size() - 1; level-- > 0;) {
@@ -85,54 +95,60 @@ void Placer::PlaceNodes() {
   }
 }
 
+Score Placer::ScoreOf(DemandIndex demand, NodeIndex node) {
+  const bool fits =
+      policy_.ScoreSeesCards() ? ledger_.RoomBesideCards(demand, node) : ledger_.Fits(demand, node);
+  return fits ? policy_.ScoreNode(ledger_, demand, node) : kNoFit;
+}
+
 void Placer::Build(DemandIndex demand, Index& index) {
   if (place_of_.size() != ledger_.nodes()) PlaceNodes();
   index = {.seen = ledger_.now(), .nodes = ledger_.nodes()};
   index.tree_of.assign(ledger_.types(), -1);
-  index.version.assign(ledger_.nodes(), 0);
   for (TypeIndex type = 0; type < ledger_.types(); ++type) {
     if (!ledger_.FitsEmpty(demand, type)) continue;
     index.tree_of[type] = static_cast<int32_t>(index.trees.size());
     index.types.push_back(type);
     ScoreTree& tree = index.trees.emplace_back(nodes_of_[type].size());
     // Untouched nodes of one type are all alike, but for named cards.
-    Score untouched = kNoFit;
-    bool known = false;
+    std::optional<Score> untouched;
     for (size_t place = 0; place < nodes_of_[type].size(); ++place) {
       const NodeIndex node = nodes_of_[type][place];
-      index.version[node] = ledger_.node(node).version;
-      const bool alike =
-          index.version[node] == 0 && policy_.NodesAlike() && !ledger_.NamesCards(demand);
-      Score score = untouched;
-      if (!alike || !known) {
-        score = ledger_.Fits(demand, node) ? policy_.ScoreNode(ledger_, demand, node) : kNoFit;
-        if (alike) untouched = score;
-        known = known || alike;
-      }
-      tree.Set(place, score);
+      const bool alike = ledger_.node(node).version == 0 && !ledger_.NamesCards(demand);
+      const Score score = alike && untouched ? *untouched : ScoreOf(demand, node);
+      if (alike) untouched = score;
+      tree.SetAlone(place, score);
     }
+    tree.RaiseAll();
   }
 }
 
 void Placer::Refresh(DemandIndex demand, Index& index) {
   const uint64_t now = ledger_.now();
-  if (index.seen < ledger_.kept_from() || now - index.seen > ledger_.nodes()) {
-    for (NodeIndex node = 0; node < ledger_.nodes(); ++node) Rescore(demand, index, node);
+  const uint64_t unseen = now - index.seen;
+  if (index.seen < ledger_.kept_from() || unseen > ledger_.nodes() / 8) {
+    // So many that going through all nodes in their order is faster than through the log in its
+    // own.
+    for (size_t i = 0; i < index.trees.size(); ++i) {
+      const std::vector<NodeIndex>& nodes = nodes_of_[index.types[i]];
+      for (size_t place = 0; place < nodes.size(); ++place) {
+        if (ledger_.node(nodes[place]).changed_at < index.seen) continue;
+        index.trees[i].SetAlone(place, ScoreOf(demand, nodes[place]));
+      }
+      index.trees[i].RaiseAll();
+    }
   } else {
-    for (const NodeIndex node : ledger_.ChangesSince(index.seen)) Rescore(demand, index, node);
+    uint64_t at = index.seen;
+    for (const NodeIndex node : ledger_.ChangesSince(index.seen)) {
+      // Only a node's last change counts.
+      const NodeState& state = ledger_.node(node);
+      if (state.changed_at != at++) continue;
+      const int32_t tree = index.tree_of[state.type];
+      if (tree < 0) continue;
+      index.trees[static_cast<size_t>(tree)].Set(place_of_[node], ScoreOf(demand, node));
+    }
   }
   index.seen = now;
-}
-
-void Placer::Rescore(DemandIndex demand, Index& index, NodeIndex node) {
-  const NodeState& state = ledger_.node(node);
-  if (index.version[node] == state.version) return;
-  index.version[node] = state.version;
-  const int32_t tree = index.tree_of[state.type];
-  if (tree < 0) return;
-  const Score score =
-      ledger_.Fits(demand, node) ? policy_.ScoreNode(ledger_, demand, node) : kNoFit;
-  index.trees[static_cast<size_t>(tree)].Set(place_of_[node], score);
 }
 
 bool ScanAll(const Ledger& ledger, Policy& policy, DemandIndex demand, Placement& placement) {
@@ -140,6 +156,7 @@ bool ScanAll(const Ledger& ledger, Policy& policy, DemandIndex demand, Placement
   for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
     if (!ledger.Fits(demand, node)) continue;
     const Score score = policy.ScoreNode(ledger, demand, node);
+    if (score == kNoFit) continue;
     const TypeIndex type = ledger.node(node).type;
     const auto at = std::ranges::lower_bound(bests, type, {}, &TypeBest::type);
     if (at == bests.end() || at->type != type) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <vector>
 
 #include "scheduler/ledger.h"
@@ -17,6 +16,9 @@ class ScoreTree {
  public:
   explicit ScoreTree(size_t places);
   void Set(size_t place, Score score);
+  // Many at once: places are set without their blocks, then all blocks are put right.
+  void SetAlone(size_t place, Score score) { levels_[0][place] = score; }
+  void RaiseAll();
   Score best() const { return levels_.back().front(); }
   // The first place that has the best score.
   size_t BestPlace() const;
@@ -42,18 +44,17 @@ class Placer {
 
  private:
   struct Index {
-    uint64_t seen = 0;             // Position in the ledger's log.
+    uint64_t seen = 0;             // Position in the ledger's log: changes from here on are unseen.
     size_t nodes = 0;              // Known when it was built.
     std::vector<int32_t> tree_of;  // By type: position in `trees`, or -1: it never fits there.
     std::vector<TypeIndex> types;  // Of `trees`.
     std::vector<ScoreTree> trees;
-    std::vector<uint32_t> version;  // Of each node, when its score was set.
   };
 
   void PlaceNodes();
   void Build(DemandIndex demand, Index& index);
   void Refresh(DemandIndex demand, Index& index);
-  void Rescore(DemandIndex demand, Index& index, NodeIndex node);
+  Score ScoreOf(DemandIndex demand, NodeIndex node);
 
   const Ledger& ledger_;
   Policy& policy_;

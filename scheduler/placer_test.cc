@@ -133,7 +133,7 @@ TEST(Placer, CatchesUpWhenTheLogHasBeenCut) {
   ledger.Bind(demand, {.node = 0, .cards = {0}});
   const BindingIndex other = ledger.Bind(demand, {.node = 1, .cards = {1}});
   ledger.Release(other);
-  while (ledger.kept_from() == 0) {
+  while (ledger.kept_from() == 1) {
     ledger.SetNodeOpen(1, false);
     ledger.SetNodeOpen(1, true);
   }

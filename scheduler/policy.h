@@ -56,6 +56,10 @@ class Policy {
 
   // False: scores change without a change of the node, so they are computed anew each time.
   virtual bool ScoresKeep() const { return true; }
+
+  // True: ScoreNode looks at the cards itself and gives kNoFit when they do not fit; then it is
+  // only required that Ledger::RoomBesideCards is true. Saves the index one look at each card.
+  virtual bool ScoreSeesCards() const { return false; }
   // False: the policy tells nodes apart that are equal in type and state, also untouched ones.
   virtual bool NodesAlike() const { return true; }
 };

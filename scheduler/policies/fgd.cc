@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -16,52 +18,83 @@ class Fgd final : public Policy {
   std::string_view name() const override { return "fgd"; }
 
   Score ScoreNode(const Ledger& ledger, DemandIndex demand, NodeIndex node) override {
-    return Best(ledger, demand, node).score;
+    if (!fragments_ || !fragments_->Covers(ledger)) Prepare(ledger);
+    if (ForOneCard(ledger, demand)) {
+      const int64_t less = fragments_->LessAtBest(ledger, demand, node);
+      return less == Fragments::kNone ? kNoFit : ScoreOf(less);
+    }
+    if (!ledger.Fits(demand, node)) return kNoFit;
+    chosen_.node = node;
+    chosen_.cards.clear();
+    ChooseTightestCards(ledger, demand, chosen_);
+    return ScoreOf(fragments_->Less(ledger, demand, chosen_));
   }
 
+  bool ScoreSeesCards() const override { return true; }
+
+  // For a part of one card, the first card with the highest score.
   void ChooseCards(const Ledger& ledger, DemandIndex demand, Placement& placement) override {
-    const Demand& asked = ledger.demand(demand);
-    if (asked.whole || asked.count != 1) return ChooseTightestCards(ledger, demand, placement);
-    placement.cards.push_back(Best(ledger, demand, placement.node).card);
+    if (!ForOneCard(ledger, demand)) return ChooseTightestCards(ledger, demand, placement);
+    const Score best = ScoreNode(ledger, demand, placement.node);
+    const NodeState& node = ledger.node(placement.node);
+    for (CardIndex card = node.first_card; card < node.first_card + node.cards; ++card) {
+      if (!ledger.CardFits(demand, card)) continue;
+      placement.cards.assign(1, card);
+      if (ScoreOf(fragments_->Less(ledger, demand, placement)) == best) return;
+    }
   }
 
  private:
-  struct Found {
-    Score score = kNoFit;
-    CardIndex card = 0;
-  };
+  // Scores are looked up in steps of so many thousandths of a card, then put right by the limits.
+  static constexpr int kStep = 32;
+  static constexpr int kSteps = 16'000 / kStep;  // 8 cards less to 8 cards more.
 
-  Found Best(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
-    if (!fragments_ || fragments_->types() != ledger.types()) fragments_.emplace(ledger, mix_);
-    const int64_t before = fragments_->Now(ledger, node);
-    const Demand& asked = ledger.demand(demand);
-    if (asked.whole || asked.count != 1) {
-      chosen_.node = node;
-      chosen_.cards.clear();
-      ChooseTightestCards(ledger, demand, chosen_);
-      return {ScoreOf(before - fragments_->After(ledger, demand, chosen_)), 0};
-    }
-    Found best;
-    const NodeState& state = ledger.node(node);
-    for (CardIndex card = state.first_card; card < state.first_card + state.cards; ++card) {
-      if (!ledger.CardFits(demand, card)) continue;
-      chosen_.node = node;
-      chosen_.cards.assign(1, card);
-      const Score score = ScoreOf(before - fragments_->After(ledger, demand, chosen_));
-      if (score > best.score) best = {score, card};
-    }
-    return best;
+  static bool ForOneCard(const Ledger& ledger, DemandIndex demand) {
+    return ledger.demand(demand).count == 1 && !ledger.demand(demand).whole;
   }
 
-  // 0 to 100: a sigmoid of how many cards' worth of fragments the placement takes away.
-  Score ScoreOf(int64_t taken_away) const {
-    const double cards = static_cast<double>(taken_away) / fragments_->OneCard();
+  void Prepare(const Ledger& ledger) {
+    fragments_.emplace(ledger, mix_);
+    per_step_ = 1000.0 / kStep / fragments_->OneCard();
+    for (int step = 0; step <= kSteps; ++step) {
+      const double less = (step - kSteps / 2) / per_step_;
+      at_step_[static_cast<size_t>(step)] = Sigmoid(static_cast<int64_t>(less) - 1);
+    }
+    // The least that gives each score.
+    int64_t low = static_cast<int64_t>(-100 * fragments_->OneCard());
+    for (Score score = 0; score <= 100; ++score) {
+      int64_t high = static_cast<int64_t>(100 * fragments_->OneCard());
+      while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        (Sigmoid(middle) >= score ? high : low) = Sigmoid(middle) >= score ? middle : middle + 1;
+      }
+      limits_[static_cast<size_t>(score)] = low;
+    }
+    limits_[101] = std::numeric_limits<int64_t>::max();
+  }
+
+  // 0 to 100: how many cards' worth of fragments the placement takes away, as a sigmoid.
+  Score Sigmoid(int64_t less) const {
+    const double cards = static_cast<double>(less) / fragments_->OneCard();
     return static_cast<Score>(100 / (1 + std::exp(-cards)));
+  }
+
+  // The same by table: in the index it is asked for every node that has changed.
+  Score ScoreOf(int64_t less) const {
+    const double step = static_cast<double>(less) * per_step_ + kSteps / 2;
+    auto score =
+        static_cast<size_t>(at_step_[static_cast<size_t>(std::clamp<double>(step, 0, kSteps))]);
+    while (less < limits_[score] && score > 0) --score;
+    while (less >= limits_[score + 1]) ++score;
+    return static_cast<Score>(score);
   }
 
   Mix mix_;
   std::optional<Fragments> fragments_;
-  Placement chosen_;
+  double per_step_ = 0;
+  std::array<Score, kSteps + 1> at_step_{};
+  std::array<int64_t, 102> limits_{};
+  Placement chosen_;  // Kept for its memory.
 };
 
 }  // namespace

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the policies allocate in the published protocol, beside the published values, and how fast
+// the placer decides. Prints JSON lines. Needs the openb data set for the former (see FindOpenb);
+// without it the rows are left out and a line says so.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <fmt/core.h>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "scheduler/placer.h"
+#include "sim/bench/peer.h"
+#include "sim/replay.h"
+#include "sim/trace.h"
+
+namespace sluice::sim::bench {
+namespace {
+
+using scheduler::Demand;
+using scheduler::DemandIndex;
+using scheduler::Ledger;
+using scheduler::Placement;
+using scheduler::Placer;
+using Steady = std::chrono::steady_clock;
+
+constexpr const char* kVariants[] = {"default",
+                                     "gpushare40",
+                                     "gpushare80",
+                                     "gpushare100",
+                                     "multigpu20",
+                                     "multigpu30",
+                                     "multigpu50",
+                                     "gpuspec10",
+                                     "gpuspec20",
+                                     "gpuspec33",
+                                     "cpu050",
+                                     "cpu100",
+                                     "cpu200"};
+// Ours and, where there is one, the published table's.
+const std::map<std::string, std::string> kPublishedNames = {{"random", "01-Random"},
+                                                            {"dot_product", "02-DotProd"},
+                                                            {"clustering", "03-GpuClustering"},
+                                                            {"packing", "04-GpuPacking"},
+                                                            {"best_fit", "05-BestFit"},
+                                                            {"fgd", "06-FGD"}};
+constexpr int kLoads[] = {95, 100, 130};
+
+double SecondsSince(Steady::time_point start) {
+  return std::chrono::duration<double>(Steady::now() - start).count();
+}
+
+double Mean(const std::map<uint64_t, double>& values) {
+  double sum = 0;
+  for (const auto& [seed, value] : values) sum += value;
+  return values.empty() ? 0 : sum / static_cast<double>(values.size());
+}
+
+// {"42": 95.14, …}
+std::string PerSeed(const std::map<uint64_t, double>& values) {
+  std::string json;
+  for (const auto& [seed, value] : values) {
+    json += fmt::format("{}\"{}\":{:.2f}", json.empty() ? "" : ",", seed, value);
+  }
+  return "{" + json + "}";
+}
+
+struct Cell {
+  std::map<uint64_t, double> ours;
+  std::map<uint64_t, double> published;
+  int64_t moves = 0;
+};
+
+void PrintAllocation(const std::string& policy, const std::string& variant, int load, Cell& cell) {
+  double worst = 0;
+  for (const auto& [seed, value] : cell.published) {
+    worst = std::max(worst, std::abs(std::round(cell.ours[seed] * 100) / 100 - value));
+  }
+  std::string beside;
+  if (!cell.published.empty()) {
+    beside = fmt::format(R"(,"published_mean":{:.2f},"largest_difference":{:.2f},"published":{})",
+                         Mean(cell.published),
+                         worst,
+                         PerSeed(cell.published));
+  }
+  fmt::print(
+      R"({{"bench":"scheduler","name":"alloc_pct","value":{:.2f},"unit":"% of cards","n":{},)"
+      R"("config":{{"policy":"{}","variant":"{}","load":{},"seeds":"{}-{}","moves":{}}},)"
+      R"("seeds":{}{}}})"
+      "\n",
+      Mean(cell.ours),
+      cell.ours.size(),
+      policy,
+      variant,
+      load,
+      cell.ours.begin()->first,
+      cell.ours.rbegin()->first,
+      cell.moves,
+      PerSeed(cell.ours),
+      beside);
+  std::fflush(stdout);
+}
+
+// One variant, one policy, all seeds: a row per load.
+void Allocate(const Variant& variant, const std::string& policy, const Published& published) {
+  std::map<int, Cell> cells;
+  for (const ArrivalOrder& order : variant.orders) {
+    TraceFleet fleet = MakeTraceFleet(variant, order.nodes);
+    const auto made = MakePolicy(policy, fleet, order.seed);
+    const ReplayResult result = Replay(fleet, **made, order.pods, {.seed = order.seed});
+    for (const int load : kLoads) {
+      cells[load].ours[order.seed] = result.allocation_pct.at(load);
+      cells[load].moves += result.moves;
+    }
+  }
+  const auto name = kPublishedNames.find(policy);
+  for (const PublishedCurve& curve : published.curves) {
+    if (name == kPublishedNames.end() || curve.metric != "alloc_pct" ||
+        curve.workload != variant.name || curve.policy != name->second) {
+      continue;
+    }
+    for (size_t i = 0; i < published.loads.size(); ++i) {
+      const auto cell = cells.find(published.loads[i]);
+      if (cell != cells.end()) cell->second.published[curve.seed] = curve.values[i];
+    }
+  }
+  for (auto& [load, cell] : cells) PrintAllocation(policy, variant.name, load, cell);
+}
+
+struct Speed {
+  double per_s = 0;
+  double p50_us = 0;
+  double p99_us = 0;
+  size_t n = 0;
+};
+
+void PrintSpeed(const std::string& policy,
+                const std::string& fleet,
+                int nodes,
+                const Speed& speed) {
+  const struct {
+    const char* name;
+    double value;
+    const char* unit;
+  } rows[] = {{"decisions_per_s", speed.per_s, "1/s"},
+              {"latency_p50_us", speed.p50_us, "us"},
+              {"latency_p99_us", speed.p99_us, "us"}};
+  for (const auto& row : rows) {
+    fmt::print(R"({{"bench":"scheduler","name":"{}","value":{:.4g},"unit":"{}","n":{},)"
+               R"("config":{{"policy":"{}","nodes":{},"fleet":"{}"}}}})"
+               "\n",
+               row.name,
+               row.value,
+               row.unit,
+               speed.n,
+               policy,
+               nodes,
+               fleet);
+  }
+  std::fflush(stdout);
+}
+
+// The best of five runs: what else the machine does only slows it down.
+void TimeTrace(const Variant& variant, const std::string& policy) {
+  const ArrivalOrder& order = variant.orders.front();
+  Speed best;
+  for (int run = 0; run < 5; ++run) {
+    TraceFleet fleet = MakeTraceFleet(variant, order.nodes);
+    const auto made = MakePolicy(policy, fleet, order.seed);
+    const ReplayResult result = Replay(fleet, **made, order.pods, {.fragments = false});
+    if (result.decisions_per_s < best.per_s) continue;
+    best = {result.decisions_per_s,
+            result.latency_us_p50,
+            result.latency_us_p99,
+            static_cast<size_t>(result.arrivals)};
+  }
+  PrintSpeed(policy, "openb " + variant.name, static_cast<int>(variant.nodes.size()), best);
+}
+
+void Policies() {
+  const auto folder = FindOpenb("");
+  if (!folder) {
+    std::fprintf(stderr, "no alloc_pct: %s\n", folder.error().message.c_str());
+    return;
+  }
+  const auto published = ReadPublished(*folder + "/fgd_published_results.csv.gz");
+  if (!published) {
+    std::fprintf(stderr, "no alloc_pct: %s\n", published.error().message.c_str());
+    return;
+  }
+  for (const char* name : kVariants) {
+    const auto variant = ReadVariant(*folder, name);
+    if (!variant) {
+      std::fprintf(stderr, "no alloc_pct of %s: %s\n", name, variant.error().message.c_str());
+      continue;
+    }
+    for (const std::string& policy : PolicyNames()) Allocate(*variant, policy, *published);
+    if (variant->name != "default") continue;
+    for (const std::string& policy : PolicyNames()) TimeTrace(*variant, policy);
+  }
+}
+
+// A made-up fleet of eight-card nodes in four models, and 400 demands of which few are frequent.
+struct MadeUp {
+  Ledger ledger;
+  std::vector<DemandIndex> demands;
+  std::vector<int64_t> weights;
+  int64_t weight_sum = 0;
+  scheduler::Mix mix;
+
+  explicit MadeUp(int nodes) {
+    static constexpr struct {
+      const char* model;
+      int gib;
+      int cores;
+    } kModels[] = {{"T4", 16, 96}, {"A10", 24, 128}, {"A100-40", 40, 96}, {"A100-80", 80, 128}};
+    for (int i = 0; i < nodes; ++i) {
+      const auto& model = kModels[i % 4];
+      scheduler::NodeSpec spec{.id = NodeId("n" + std::to_string(i)),
+                               .cpu_millis = 1000 * model.cores,
+                               .memory = GiB(768),
+                               .slots = 250};
+      for (int c = 0; c < 8; ++c) {
+        spec.cards.push_back({.id = GpuId(spec.id.text() + "/" + std::to_string(c)),
+                              .kind = {.model = model.model, .memory = GiB(model.gib)}});
+      }
+      ledger.AddNode(spec);
+    }
+    SeededRandom random(1);
+    const auto roll = [&](uint64_t sides) { return static_cast<int>(random.Next() % sides); };
+    for (int i = 0; i < 400; ++i) {
+      Demand demand{.cpu_millis = 1000 * (1 + roll(12)),
+                    .main_memory = GiB(4 * (1 + roll(16))),
+                    .memory = MiB(512 * (1 + roll(40))),
+                    .guarantee = ComputeMillis(50 * roll(15))};
+      if (roll(8) == 0) demand = {.cpu_millis = 8000, .count = 1 << roll(4), .whole = true};
+      if (roll(6) == 0) demand.models = {"A10", "T4"};
+      demands.push_back(ledger.Intern(demand));
+      weights.push_back(1 + 4000 / (1 + i));
+      weight_sum += weights.back();
+      mix.counts.emplace_back(demands.back(), weights.back());
+    }
+  }
+
+  DemandIndex Draw(SeededRandom& random) const {
+    auto at = static_cast<int64_t>(random.Next() % static_cast<uint64_t>(weight_sum));
+    size_t i = 0;
+    while (at >= weights[i]) at -= weights[i++];
+    return demands[i];
+  }
+};
+
+Speed SpeedOf(std::vector<double>& us) {
+  const auto at = [&](double part) {
+    const auto i = static_cast<std::ptrdiff_t>(part * static_cast<double>(us.size() - 1));
+    std::nth_element(us.begin(), us.begin() + i, us.end());
+    return us[static_cast<size_t>(i)];
+  };
+  const double sum = std::accumulate(us.begin(), us.end(), 0.0);
+  return {1e6 * static_cast<double>(us.size()) / sum, at(0.5), at(0.99), us.size()};
+}
+
+// `claims` arrive at an empty fleet; then as often one leaves and one arrives.
+void TimeMadeUp(int nodes, int claims, double* steady_us) {
+  MadeUp fleet(nodes);
+  const auto policy = scheduler::MakeFgd(fleet.mix);
+  Placer placer(fleet.ledger, *policy);
+  SeededRandom random(2);
+  std::vector<scheduler::BindingIndex> live;
+  std::vector<double> us;
+  Placement placement;
+  const auto decide = [&](DemandIndex demand) {
+    const auto start = Steady::now();
+    if (placer.Choose(demand, placement)) {
+      live.push_back(fleet.ledger.Bind(demand, placement));
+      policy->OnPlaced(fleet.ledger, demand, placement);
+    }
+    us.push_back(SecondsSince(start) * 1e6);
+  };
+  for (int i = 0; i < claims; ++i) decide(fleet.Draw(random));
+  PrintSpeed("fgd", fmt::format("made up, {} claims arrive", claims), nodes, SpeedOf(us));
+  us.clear();
+  for (int i = 0; i < claims; ++i) {
+    const size_t gone = random.Next() % live.size();
+    fleet.ledger.Release(live[gone]);
+    live[gone] = live.back();
+    live.pop_back();
+    decide(fleet.Draw(random));
+  }
+  const Speed steady = SpeedOf(us);
+  PrintSpeed("fgd", fmt::format("made up, {} held, one goes, one comes", claims), nodes, steady);
+  if (steady_us != nullptr) *steady_us = 1e6 / steady.per_s;
+}
+
+// The peer's algorithm with as many nodes, cards and placed claims, and a request for a share.
+void TimePeer(int nodes, int claims, double ours_us) {
+  Peer peer;
+  for (int i = 0; i < nodes; ++i) peer.AddNode(fmt::format("node-{:05}", i), 8, 24'576);
+  SeededRandom random(3);
+  for (int i = 0; i < claims; ++i) {
+    const auto node = static_cast<size_t>(random.Next() % static_cast<uint64_t>(nodes));
+    peer.Put(node, {static_cast<int>(random.Next() % 8)}, {.memory_mib = 4096, .cores = 10});
+  }
+  constexpr int kRuns = 15;
+  std::vector<double> us;
+  for (int run = 0; run < kRuns; ++run) {
+    const auto start = Steady::now();
+    peer.Decide({.memory_mib = 4096, .cores = 10});
+    us.push_back(SecondsSince(start) * 1e6);
+  }
+  std::ranges::sort(us);
+  const double median = us[us.size() / 2];
+  fmt::print(R"({{"bench":"scheduler","name":"decision_us","value":{:.4g},"unit":"us","n":{},)"
+             R"("peer":"HAMi's algorithm","config":{{"nodes":{},"claims":{}}}}})"
+             "\n",
+             median,
+             kRuns,
+             nodes,
+             claims);
+  fmt::print(R"({{"bench":"scheduler","name":"peer_ratio","value":{:.4g},"unit":"times","n":{},)"
+             R"("config":{{"nodes":{},"claims":{},"ours_us":{:.3g},"ours":"fgd, steady"}}}})"
+             "\n",
+             median / ours_us,
+             kRuns,
+             nodes,
+             claims,
+             ours_us);
+}
+
+int Main() {
+  double steady_us = 0;
+  TimeMadeUp(5'000, 30'000, &steady_us);
+  TimePeer(5'000, 30'000, steady_us);
+  TimeMadeUp(15'000, 90'000, nullptr);
+  Policies();
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice::sim::bench
+
+int main() {
+  return sluice::sim::bench::Main();
+}
