@@ -114,7 +114,8 @@ void Placer::Build(DemandIndex demand, Index& index) {
     std::optional<Score> untouched;
     for (size_t place = 0; place < nodes_of_[type].size(); ++place) {
       const NodeIndex node = nodes_of_[type][place];
-      const bool alike = ledger_.node(node).version == 0 && !ledger_.NamesCards(demand);
+      const bool alike =
+          ledger_.node(node).version == 0 && policy_.NodesAlike() && !ledger_.NamesCards(demand);
       const Score score = alike && untouched ? *untouched : ScoreOf(demand, node);
       if (alike) untouched = score;
       tree.SetAlone(place, score);
