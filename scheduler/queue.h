@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/ids.h"
@@ -21,6 +22,7 @@ struct Waiting {
   TimePoint queued_since;
   TeamId team;          // Empty: none.
   Duration run_for{0};  // It ends by itself so long after its start; 0: not known.
+  std::string kind;     // Claims of one kind run about as long: "pytorch", "run".
 };
 
 // A claim that holds shares.
@@ -28,6 +30,8 @@ struct Holder {
   ClaimId claim;
   TeamId team;
   TimePoint ends_at;  // When it is due to end; 0: not known. Past: overdue.
+  TimePoint held_since;
+  std::string kind;  // See Waiting.
 };
 
 struct QueueRules {
