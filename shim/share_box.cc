@@ -21,6 +21,7 @@ namespace sluice::shim {
 namespace {
 
 const std::string kBuild = SLUICE_BUILD_DIR;
+const std::string kLibraries = "/run/sluice/simgpu/lib";
 const std::string kVisible = "/run/sluice/simgpu/visible";
 
 // In a child of a test: says why and ends.
@@ -121,6 +122,7 @@ T* MakePage(const std::string& path, int& file) {
 
 ShareBox::ShareBox(const Options& options)
     : options_(options), folder_(::testing::TempDir() + "sluice-box-XXXXXX"), creator_(getpid()) {
+  options_.hardened = options_.hardened || getenv("SLUICE_TEST_HARDENED") != nullptr;
   EXPECT_NE(mkdtemp(folder_.data()), nullptr);
   std::filesystem::create_directories(state_folder());
   auto scene = simgpu::ParseFleet(options.fleet);
@@ -174,7 +176,7 @@ void ShareBox::MakeEtc() {
     std::error_code ignored;
     std::filesystem::copy_file(std::string("/etc") + name, etc + name, ignored);
   }
-  WriteText(etc + "/ld.so.share.conf", "/run/sluice/simgpu/lib\n");
+  WriteText(etc + "/ld.so.share.conf", kLibraries + "\n");
   const pid_t child = fork();
   if (child == 0) {
     Enter();
@@ -207,12 +209,14 @@ void ShareBox::Enter() const {
       options_.driver_folder.empty() ? kBuild + "/lib/simgpu" : options_.driver_folder;
   const std::string interposer =
       options_.interposer.empty() ? kBuild + "/lib/libsluice-cuda.so" : options_.interposer;
+  const bool hardened = options_.shared && options_.hardened;
   const Place places[] = {
       {region_folder_ + "/policy", region::kPolicyPath, false, false, true},
       {region_folder_ + "/ledger", region::kLedgerPath, false, true, true},
       {interposer, "/run/sluice/lib/libsluice-cuda.so", false, false, true},
       {options_.peer_library, kPeerPath, false, false, false},
-      {driver, "/run/sluice/simgpu/lib", true, false, false},
+      {hardened ? kBuild + "/lib/front" : driver, kLibraries, true, false, false},
+      {hardened ? driver : "", "/run/sluice/driver", true, false, false},
       {state_folder(), "/run/sluice/simgpu/state", true, true, false},
       {region_folder_ + "/visible", kVisible, false, false, true},
       {region_folder_ + "/bell", region::kBellPath, false, true, true},

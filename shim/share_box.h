@@ -30,7 +30,10 @@ class ShareBox {
     std::string
         peer_library;        // Preloaded instead of the interposer, at kPeerPath; shared is false.
     std::string interposer;  // Instead of the product's.
-    bool own_pids = false;   // Programs count processes from 1, as in a sandbox.
+    // The libraries of shim/hardened/ stand in the driver's place. Where SLUICE_TEST_HARDENED is in
+    // the environment, in every box.
+    bool hardened = false;
+    bool own_pids = false;  // Programs count processes from 1, as in a sandbox.
   };
   static constexpr const char* kPeerPath = "/run/sluice/lib/peer.so";
   explicit ShareBox(const Options& options);
@@ -67,6 +70,9 @@ class ShareBox {
 
   // From now on programs get the pages of this folder (an agent's), instead of the own ones.
   void UseRegion(const std::string& folder) { region_folder_ = folder; }
+
+  // What the probes print of a call that the driver does not have: a front finds the interposer's.
+  const char* Missing() const { return options_.hardened ? "801" : "500"; }
 
   // The UUID of the scene's card by position.
   const std::string& Uuid(size_t card) const { return scene_.cards.at(card).uuid; }

@@ -113,6 +113,11 @@ void* Library(bool nvml) {
       return nullptr;
     }
     handle = open(nvml ? "libnvidia-ml.so.1" : "libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    // In the hardened mode that is a library of ours, and it has brought the driver along.
+    void* const behind =
+        open(nvml ? "/run/sluice/driver/libnvidia-ml.so.1" : "/run/sluice/driver/libcuda.so.1",
+             RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    handle = behind != nullptr ? behind : handle;
     slot.store(handle, std::memory_order_release);
   }
   return handle;
