@@ -69,6 +69,14 @@ struct Options {
   int usual_samples = 20;           // Launches that the "usual time" is the median of.
 };
 
+// When something that waits is likely to start, from how long such claims have run: one in ten
+// earlier, half by `likely`, nine in ten by `latest`. nullopt: not known.
+struct StartRange {
+  std::optional<TimePoint> earliest;
+  std::optional<TimePoint> likely;
+  std::optional<TimePoint> latest;
+};
+
 // What the portal shows of a desktop's place in the queue.
 struct QueuePlace {
   int position = 0;  // 1 is next.
@@ -76,6 +84,7 @@ struct QueuePlace {
   std::string reason;
   bool over_quota = false;  // It waits for its own team, not for cards.
   std::optional<TimePoint> next_likely;
+  StartRange start;
 };
 
 // Of whom and for how much an offer is asked.
@@ -95,6 +104,7 @@ struct Offer {
   std::string answer;  // "starts now", or the reason with figures.
   bool never = false;
   bool over_quota = false;  // It would wait for its own team, not for cards.
+  StartRange start;         // Of one that would wait for cards.
 };
 
 // Whom control works with. All must outlive it.

@@ -24,6 +24,14 @@ std::unique_ptr<House> OneCard() {
   return house;
 }
 
+ClaimId StartedRun(House& house, int64_t pid, Bytes memory) {
+  const ClaimId id = house.AddRun(pid, memory);
+  house.Run();
+  EXPECT_TRUE(house.control().StartRun(id, 1'000));
+  house.Run();
+  return id;
+}
+
 DesktopId ReadyDesktop(House& house, const std::string& name = "one", Bytes memory = 8_GiB) {
   const DesktopId id = house.AddDesktop(name, memory);
   house.Run();
@@ -155,6 +163,58 @@ TEST(Queue, SaysWhenTheNextOneIsLikely) {
   const auto place = house->control().PlaceInQueue(house->Get(second).claim);
   ASSERT_TRUE(place.has_value());
   EXPECT_EQ(place->next_likely, house->Get(first).ready_at + 20 * kMinute);
+}
+
+TEST(Queue, SaysWhenItIsLikelyToStartFromHowLongOthersRan) {
+  auto house = OneCard();
+  for (int64_t pid = 1; pid <= 9; ++pid) {
+    StartedRun(*house, pid, 6_GiB);
+    house->Wait((pid + 10) * kMinute, kMinute);
+    house->living_pids.erase(pid);
+    house->Wait(Duration(1'000));
+  }
+  StartedRun(*house, 42, 20_GiB);
+  const TimePoint since = house->clock.Now();
+  const DesktopId second = house->AddDesktop("2", 8_GiB);
+  house->Wait(5 * kMinute, kMinute);
+  const auto place = house->control().PlaceInQueue(house->Get(second).claim);
+  ASSERT_TRUE(place && place->start.earliest && place->start.latest);
+  EXPECT_GE(*place->start.earliest, since + 10 * kMinute);
+  EXPECT_LE(*place->start.earliest, *place->start.likely);
+  EXPECT_LE(*place->start.likely, *place->start.latest);
+  EXPECT_LE(*place->start.latest, since + 21 * kMinute);
+  const auto offers = house->control().Offers({8_GiB, {}});
+  EXPECT_TRUE(offers.front().start.likely);
+}
+
+TEST(Queue, KeepsATeamWithinItsLimit) {
+  auto house = OneCard();
+  const Team team{.id = TeamId("tem_1"), .name = "Perception", .memory_max = 12_GiB};
+  const User lina{.id = UserId("usr_1"), .name = "lina", .team = team.id};
+  ASSERT_TRUE(house->store.Commit(std::vector{store::Put(team, 0), store::Put(lina, 0)}));
+  ReadyDesktop(*house, "1", 8_GiB);
+  const DesktopId second = house->AddDesktop("2", 8_GiB);
+  house->Run();
+  EXPECT_EQ(house->Get(second).reason,
+            "team Perception holds 8 GiB of its 12 GiB; 8 GiB more would pass that");
+  EXPECT_TRUE(house->control().PlaceInQueue(house->Get(second).claim)->over_quota);
+  EXPECT_TRUE(house->control().Offers({8_GiB, team.id}).front().over_quota);
+  EXPECT_FALSE(house->control().Offers({8_GiB, {}}).front().over_quota);
+}
+
+TEST(Claims, AreKeptAsPastOnesWithTheirTimes) {
+  auto house = OneCard();
+  const ClaimId id = StartedRun(*house, 42, 6_GiB);
+  const TimePoint since = house->clock.Now();
+  house->Wait(5 * kMinute, kMinute);
+  house->living_pids.clear();
+  house->Wait(Duration(1'000));
+  const auto past = store::Read<PastClaim>(house->store, id.text());
+  ASSERT_TRUE(past);
+  EXPECT_EQ(past->value.held_since, since);
+  EXPECT_GE(past->value.ended_at, since + 5 * kMinute);
+  EXPECT_EQ(past->value.allocations.size(), 1U);
+  EXPECT_EQ(past->value.reason, "The command has ended.");
 }
 
 TEST(Queue, RefusesWhatCanNeverFit) {

@@ -49,6 +49,10 @@ QueueStep KeepWaiting(const store::Versioned<Claim>& row, const std::string& rea
   return step;
 }
 
+std::string KindOf(const Claim& claim) {
+  return KindOfRun(claim.owner_kind, claim.template_id);
+}
+
 }  // namespace
 
 bool Holds(const Claim& claim) {
@@ -116,8 +120,20 @@ scheduler::QueueInput QueueRows::Input() const {
           .rules = {}};
 }
 
-QueueRows QueueRowsOf(const World& world, TimePoint now) {
-  QueueRows rows{.now = now};
+std::shared_ptr<const scheduler::RunHistory> HistoryOf(const World& world, TimePoint now) {
+  std::vector<PastRuns::Running> running;
+  for (const auto& [id, row] : world.claims) {
+    if (Holds(row.value)) running.push_back({KindOf(row.value), row.value.held_since});
+  }
+  return std::make_shared<const scheduler::RunHistory>(world.past.HistoryWith(running, now));
+}
+
+QueueRows QueueRowsOf(const World& world,
+                      TimePoint now,
+                      std::shared_ptr<const scheduler::RunHistory> history) {
+  QueueRows rows;
+  rows.now = now;
+  rows.history = history != nullptr ? std::move(history) : HistoryOf(world, now);
   rows.snapshot.gpus.reserve(world.gpus.size());
   for (const auto& [id, row] : world.gpus) rows.snapshot.gpus.push_back(row.value);
   for (const auto& [id, row] : world.teams) rows.teams.push_back(row.value);
@@ -127,18 +143,27 @@ QueueRows QueueRowsOf(const World& world, TimePoint now) {
       // Its time runs from when it can be used.
       const Duration run_for =
           claim.run_for > Duration(0) ? claim.run_for + kReservationTtl : Duration(0);
-      rows.waiting.push_back({id, claim.request, claim.queued_since, claim.team, run_for});
+      rows.waiting.push_back(
+          {id, claim.request, claim.queued_since, claim.team, run_for, KindOf(claim)});
     } else if (Holds(claim)) {
-      rows.holders.push_back({id, claim.team, claim.ends_at});
+      rows.holders.push_back({id, claim.team, claim.ends_at, claim.held_since, KindOf(claim)});
     }
   }
   return rows;
 }
 
-QueueOutcome WalkTheQueue(const World& world, TimePoint now) {
+std::map<ClaimId, StartRange> StartRanges(const QueueRows& rows) {
+  std::map<ClaimId, StartRange> ranges;
+  for (const auto& [id, estimate] : scheduler::EstimateStarts(rows.Input(), *rows.history, {})) {
+    ranges[id] = {estimate.earliest, estimate.likely, estimate.latest};
+  }
+  return ranges;
+}
+
+QueueOutcome WalkTheQueue(const World& world, const QueueRows& rows) {
   QueueOutcome outcome;
-  const QueueRows rows = QueueRowsOf(world, now);
   if (rows.waiting.empty()) return outcome;
+  const TimePoint now = rows.now;
   // Placements of one walk build on each other, so each is checked against the rows as the ones
   // before it left them; the shell commits one and walks again.
   bool placed_one = false;
@@ -195,7 +220,8 @@ Offer OfferOf(const std::string& model, const QueueRows& rows, const OfferQuesti
   request.memory = memory;
   request.gpu_model = model;
   // Later than every other, so that it stands behind its team's claims.
-  with_this.waiting.push_back({probe, request, TimePoint::max(), question.team});
+  with_this.waiting.push_back(
+      {.id = probe, .request = request, .queued_since = TimePoint::max(), .team = question.team});
   for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(with_this.Input())) {
     if (answer.id != probe) continue;
     offer.over_quota = answer.over_quota;
@@ -208,6 +234,7 @@ Offer OfferOf(const std::string& model, const QueueRows& rows, const OfferQuesti
     } else {
       offer.answer = std::get<scheduler::WaitFor>(answer.decision).reason;
       offer.fits_now = 0;
+      if (!answer.over_quota) offer.start = StartRanges(with_this)[probe];
     }
   }
   return offer;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,11 +46,17 @@ struct QueueRows {
   std::vector<scheduler::Waiting> waiting;
   std::vector<scheduler::Holder> holders;
   std::vector<Team> teams;
+  // How long claims run; shared, as it is long and seldom changes.
+  std::shared_ptr<const scheduler::RunHistory> history;
   TimePoint now;
 
   scheduler::QueueInput Input() const;
 };
-QueueRows QueueRowsOf(const World& world, TimePoint now);
+// With `history`, or the world's own when it is null.
+QueueRows QueueRowsOf(const World& world,
+                      TimePoint now,
+                      std::shared_ptr<const scheduler::RunHistory> history);
+std::shared_ptr<const scheduler::RunHistory> HistoryOf(const World& world, TimePoint now);
 
 // One answer of the queue and what follows from it.
 struct QueueStep {
@@ -65,8 +72,11 @@ struct QueueOutcome {
   std::map<ClaimId, QueuePlace> places;  // Of the claims that go on waiting.
 };
 
-// Walks the queue once.
-QueueOutcome WalkTheQueue(const World& world, TimePoint now);
+// When those that wait are likely to start.
+std::map<ClaimId, StartRange> StartRanges(const QueueRows& rows);
+
+// Walks the queue once. Requires: `rows` are of this world.
+QueueOutcome WalkTheQueue(const World& world, const QueueRows& rows);
 
 // Per card model, what one more claim would get behind those that wait already.
 std::vector<Offer> OffersFor(const QueueRows& rows, const OfferQuestion& question);

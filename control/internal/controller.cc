@@ -17,6 +17,8 @@ constexpr Duration kJumpMin{2'000};
 constexpr Duration kBackoffFirst{500};
 constexpr Duration kBackoffMax{30'000};
 constexpr Duration kUsageEvery{5'000};
+constexpr Duration kRangesEvery{5'000};
+constexpr Duration kHistoryEvery{30'000};
 constexpr int kStepsMax = 100'000;  // More without a pause is an endless loop of ours.
 
 bool IsLiving(DesktopState state) {
@@ -192,9 +194,9 @@ int Controller::StepQueue() {
   if (!agent_known_) return 0;
   int steps = 0;
   for (;;) {
-    const TimePoint now = partners_.clock.Now();
-    QueueOutcome outcome = WalkTheQueue(follower_.world(), now);
-    places_.With([&](auto& places) { places = std::move(outcome.places); });
+    const QueueRows rows = QueueRowsNow();
+    QueueOutcome outcome = WalkTheQueue(follower_.world(), rows);
+    PublishQueue(std::move(outcome.places), rows);
     bool again = false;
     for (const QueueStep& step : outcome.steps) {
       if (!Commit(step.writes, "claim " + step.claim.text())) return steps + 1;
@@ -207,6 +209,38 @@ int Controller::StepQueue() {
     }
     if (!again) return steps;
   }
+}
+
+// How long claims run is looked at anew every few seconds: it is much to read and changes little.
+QueueRows Controller::QueueRowsNow() {
+  const TimePoint now = partners_.clock.Now();
+  const Duration steady = partners_.clock.Steady();
+  if (history_ == nullptr || steady - history_drawn_ >= kHistoryEvery) {
+    history_ = HistoryOf(follower_.world(), now);
+    history_drawn_ = steady;
+  }
+  return QueueRowsOf(follower_.world(), now, history_);
+}
+
+// What others may ask of the queue, and when it is likely to move: drawn anew when something
+// started, ended or came, and every few seconds.
+void Controller::PublishQueue(std::map<ClaimId, QueuePlace> places, const QueueRows& rows) {
+  const Duration steady = partners_.clock.Steady();
+  const std::pair seen(rows.waiting.size(), rows.holders.size());
+  if (rows.waiting.empty()) {
+    ranges_.clear();
+  } else if (seen != ranges_seen_ || steady - ranges_drawn_ >= kRangesEvery) {
+    ranges_ = StartRanges(rows);
+    ranges_drawn_ = steady;
+  }
+  ranges_seen_ = seen;
+  for (auto& [id, place] : places) {
+    const auto range = ranges_.find(id);
+    if (range != ranges_.end() && !place.over_quota) place.start = range->second;
+  }
+  places_.With([&](auto& published) { published = std::move(places); });
+  auto shared = std::make_shared<const QueueRows>(rows);
+  queue_rows_.With([&](auto& published) { published = std::move(shared); });
 }
 
 int Controller::StepDesktops() {
@@ -461,13 +495,15 @@ std::optional<QueuePlace> Controller::PlaceInQueue(const ClaimId& claim) {
 }
 
 std::vector<Offer> Controller::Offers(const OfferQuestion& question) {
-  // Asked from any thread: the follower is the logic thread's own.
+  const auto rows = queue_rows_.With([](const auto& published) { return published; });
+  if (rows != nullptr) return OffersFor(*rows, question);
+  // Before the first look. The follower is the logic thread's own.
   WorldFollower now(partners_.store);
   if (const auto seen = now.Refresh(); !seen) {
     Log(LogLevel::kWarning, "the store cannot be read for an offer: {}", seen.error().message);
     return {};
   }
-  return OffersFor(QueueRowsOf(now.world(), partners_.clock.Now()), question);
+  return OffersFor(QueueRowsOf(now.world(), partners_.clock.Now(), nullptr), question);
 }
 
 Result<agent::PreparedShare> Controller::StartRun(const ClaimId& claim, uint32_t tenant_uid) {

@@ -81,11 +81,14 @@ class Controller : public Control {
   int ShiftByClockJump();
   int StepGpus();
   int StepQueue();
+  QueueRows QueueRowsNow();
+  void PublishQueue(std::map<ClaimId, QueuePlace> places, const QueueRows& rows);
   int StepDesktops();
   int StepDesktop(const DesktopId& id);
   int StepClaims();
   int StepClaim(const store::Versioned<Claim>& row);
   int SweepEndedClaims();
+  int SweepPastClaims();
   int SweepOrphans();
   void EnforceAgain(const ClaimId& id);
 
@@ -109,11 +112,17 @@ class Controller : public Control {
   Guarded<Inbox> inbox_;
   Guarded<std::map<DesktopId, ViewerReport>> viewers_;
   Guarded<std::map<ClaimId, QueuePlace>> places_;
+  Guarded<std::shared_ptr<const QueueRows>> queue_rows_;
   Guarded<LaunchTimes> times_;
 
   WorldFollower follower_;
   IdSequence claim_ids_{"clm"};  // In order, as the queue's last word is the id.
   std::map<DesktopId, Track> tracks_;
+  std::map<ClaimId, StartRange> ranges_;
+  std::pair<size_t, size_t> ranges_seen_;  // How many waited and held when they were drawn.
+  Duration ranges_drawn_{0};
+  std::shared_ptr<const scheduler::RunHistory> history_;
+  Duration history_drawn_{0};
   std::map<ClaimId, Duration> reserved_seen_;  // Steady time, of runs.
   std::map<ClaimId, Duration> ended_seen_;
   std::map<ClaimId, Duration> ending_;  // Being ended; steady time of the next try.

@@ -10,6 +10,8 @@ namespace {
 
 constexpr Duration kSweepEvery{60'000};
 constexpr Duration kReservedMax{120'000};  // A run that was placed and does not start.
+constexpr size_t kPastKept = 20'000;       // Some 10 MB; older ones are forgotten.
+constexpr size_t kPastSweepMax = 500;      // At once.
 constexpr Duration kEndedKept{600'000};    // An ended claim can be asked about for so long.
 
 bool IsEnded(const Claim& claim) {
@@ -29,7 +31,7 @@ int Controller::StepClaims() {
     const auto found = follower_.world().claims.find(id);
     if (found != follower_.world().claims.end()) steps += StepClaim(found->second);
   }
-  return steps + SweepEndedClaims();
+  return steps + SweepEndedClaims() + SweepPastClaims();
 }
 
 int Controller::StepClaim(const store::Versioned<Claim>& row) {
@@ -108,6 +110,16 @@ int Controller::SweepEndedClaims() {
   });
   if (writes.empty()) return 0;
   Commit(writes, "ended claims");
+  return 1;
+}
+
+int Controller::SweepPastClaims() {
+  std::vector<store::Write> writes;
+  for (const ClaimId& id : follower_.world().past.Beyond(kPastKept, kPastSweepMax)) {
+    writes.push_back({store::Kind::kPastClaim, id.text(), std::nullopt, std::nullopt});
+  }
+  if (writes.empty()) return 0;
+  Commit(writes, "past claims");
   return 1;
 }
 

@@ -11,7 +11,8 @@ namespace {
 
 using store::Kind;
 
-constexpr std::array kKinds = {Kind::kGpu, Kind::kClaim, Kind::kDesktop, Kind::kTeam, Kind::kUser};
+constexpr std::array kKinds = {
+    Kind::kGpu, Kind::kClaim, Kind::kDesktop, Kind::kTeam, Kind::kUser, Kind::kPastClaim};
 
 template <typename T, typename IdType>
 void ApplyTo(std::map<IdType, store::Versioned<T>>& rows, const store::Event& event) {
@@ -31,6 +32,11 @@ void ApplyTo(std::map<IdType, store::Versioned<T>>& rows, const store::Event& ev
     return;
   }
   rows.insert_or_assign(id, store::Versioned<T>{std::move(*value), event.object.version});
+}
+
+void ApplyToPast(PastRuns& past, const store::Event& event) {
+  if (event.deleted) return past.Remove(ClaimId(event.object.id));
+  if (const auto claim = store::Decode<PastClaim>(event.object.body); claim) past.Add(*claim);
 }
 
 }  // namespace
@@ -92,6 +98,8 @@ void WorldFollower::Apply(const store::Event& event) {
       return ApplyTo<Team>(world_.teams, event);
     case Kind::kUser:
       return ApplyTo<User>(world_.users, event);
+    case Kind::kPastClaim:
+      return ApplyToPast(world_.past, event);
     default:
       return;
   }

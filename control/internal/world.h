@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "control/internal/past_runs.h"
 #include "model/claim.h"
 #include "model/desktop.h"
 #include "model/gpu.h"
@@ -32,6 +33,7 @@ struct World {
   Desktops desktops;
   Teams teams;
   Users users;
+  PastRuns past;
 };
 
 // The team of a user who is known; otherwise none.
