@@ -3,10 +3,12 @@
 #include "agent/local_agent.h"
 
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <fmt/format.h>
 #include <map>
 #include <poll.h>
+#include <set>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -14,9 +16,11 @@
 #include <unistd.h>
 #include <utility>
 
+#include "agent/internal/bypass_watch.h"
 #include "agent/internal/card_sampler.h"
 #include "agent/internal/compute.h"
 #include "agent/internal/files.h"
+#include "agent/internal/process_look.h"
 #include "agent/internal/share_region.h"
 #include "base/guarded.h"
 #include "base/log.h"
@@ -74,6 +78,8 @@ class LocalAgent final : public Agent {
   Result<std::vector<CardState>> Cards() override { return sampler_.Cards(); }
   Result<PreparedShare> Prepare(const ShareSpec& spec) override;
   Result<void> Resize(const ClaimId& claim, const std::vector<Allocation>& allocations) override;
+  Result<void> Govern(const ClaimId& claim, const ShareRules& rules) override;
+  std::vector<Bypass> TakeBypasses() override;
   Result<void> Release(const ClaimId& claim) override;
   Result<ShareUsage> Usage(const ClaimId& claim) override;
   std::vector<ClaimId> Prepared() override;
@@ -84,13 +90,29 @@ class LocalAgent final : public Agent {
     ClaimId claim;
     int slot = 0;
   };
+  // What is known of a share beside its pages.
+  struct Care {
+    explicit Care(Duration grace) : bypasses(grace) {}
+    ShareRules rules;
+    BypassWatch bypasses;
+  };
   struct State {
     std::map<ClaimId, std::unique_ptr<ShareRegion>> shares;
+    std::map<ClaimId, Care> care;
+    std::deque<Bypass> news;            // Of bypasses, until they are taken.
     std::map<uint64_t, Place> watched;  // By event number.
     uint64_t last_event = 0;
   };
   using Totals = std::map<ClaimId, std::vector<Bytes>>;
+  // The cards as read, and who used them.
+  struct Sample {
+    std::vector<device::Card> cards;
+    std::map<int64_t, ProcessLook> processes;
+  };
 
+  Care& CareOf(State& state, const ClaimId& claim) const {
+    return state.care.try_emplace(claim, options_.bypass_grace).first->second;
+  }
   std::string FolderOf(const ClaimId& claim) const { return options_.folder + "/" + claim.text(); }
   void FindLeftRegions();
   void WatchLoop();
@@ -98,11 +120,13 @@ class LocalAgent final : public Agent {
   void Sweep();
   void HandleEnd(uint64_t event);
   Totals ReadTotals();
-  void Reconcile(const std::vector<device::Card>& cards, const Totals& before);
-  void ReconcileShare(const ClaimId& claim,
-                      ShareRegion& share,
-                      const std::vector<device::Card>& cards,
-                      const std::vector<Bytes>& before);
+  void Reconcile(std::vector<device::Card> cards, const Totals& before);
+  std::vector<Holding> ReconcileShare(const ClaimId& claim,
+                                      ShareRegion& share,
+                                      Sample& sample,
+                                      const std::vector<Bytes>& before);
+  void LookForBypasses(State& state, const ClaimId& claim, const std::vector<Holding>& holdings);
+  void Tell(const ClaimId& claim, const Care& care);
   Result<void> AddAccess(const Gpu& gpu, PreparedShare& prepared);
   Result<void> AddVisible(const std::string& folder,
                           const std::vector<ShareRegion::Card>& cards,
@@ -258,25 +282,28 @@ LocalAgent::Totals LocalAgent::ReadTotals() {
   });
 }
 
-void LocalAgent::ReconcileShare(const ClaimId& claim,
-                                ShareRegion& share,
-                                const std::vector<device::Card>& cards,
-                                const std::vector<Bytes>& before) {
+std::vector<Holding> LocalAgent::ReconcileShare(const ClaimId& claim,
+                                                ShareRegion& share,
+                                                Sample& sample,
+                                                const std::vector<Bytes>& before) {
+  std::vector<Holding> holdings;
   const std::vector<GpuId> gpus = share.gpus();
-  const std::set<int64_t> members = share.Members();
   for (size_t i = 0; i < gpus.size() && i < before.size(); ++i) {
-    const auto card = std::ranges::find(cards, gpus[i], [](const auto& c) { return c.gpu.id; });
-    if (card == cards.end()) {
+    const auto card =
+        std::ranges::find(sample.cards, gpus[i], [](const auto& c) { return c.gpu.id; });
+    if (card == sample.cards.end()) {
       continue;
     }
     Bytes real;
     int busy_percent = 0;
     std::map<int64_t, Bytes> by_pid;
+    std::set<int64_t> drawing;
     for (const device::ProcessUse& process : card->processes) {
-      if (members.contains(process.host_pid) || share.SharesNamespace(process.host_pid)) {
+      if (share.Owns(sample.processes.at(process.host_pid))) {
         real += process.memory;
         busy_percent += process.utilization_percent;
         by_pid[process.host_pid] += process.memory;
+        if (process.draws_only) drawing.insert(process.host_pid);
       }
     }
     // What was reserved or freed while the driver was asked is nobody's overhead.
@@ -284,15 +311,63 @@ void LocalAgent::ReconcileShare(const ClaimId& claim,
     share.LearnContext(i, by_pid);
     share.SetUtilization(i, busy_percent);
     compute_->Sampled(claim, i, busy_percent);
+    for (const auto& [pid, memory] : by_pid) {
+      holdings.push_back(share.LedgerOf(i, pid));
+      holdings.back().gpu = gpus[i];
+      holdings.back().real = memory;
+      // No slot is expected of it.
+      holdings.back().known = holdings.back().known || drawing.contains(pid);
+    }
   }
+  return holdings;
 }
 
-void LocalAgent::Reconcile(const std::vector<device::Card>& cards, const Totals& before) {
+void LocalAgent::LookForBypasses(State& state,
+                                 const ClaimId& claim,
+                                 const std::vector<Holding>& holdings) {
+  constexpr size_t kNewsMax = 1'000;
+  ShareRegion& share = *state.shares.at(claim);
+  Care& care = CareOf(state, claim);
+  const auto belongs = [&share](int64_t pid) {
+    ProcessLook look(pid);
+    return share.Owns(look);
+  };
+  const std::vector<Bypass> news =
+      care.bypasses.Look(holdings, care.rules, clock_.Steady(), belongs);
+  for (Bypass bypass : news) {
+    bypass.claim = claim;
+    Log(bypass.step == BypassStep::kEnded ? LogLevel::kInfo : LogLevel::kWarning,
+        "share {}: {} (process {}) holds {} of {}, {} of it round the ledger: {}",
+        claim.text(),
+        bypass.command,
+        bypass.host_pid,
+        ToText(bypass.memory),
+        bypass.gpu.text(),
+        ToText(bypass.unseen),
+        ToString(bypass.step));
+    state.news.push_back(std::move(bypass));
+    if (state.news.size() > kNewsMax) state.news.pop_front();
+  }
+  Tell(claim, care);
+}
+
+void LocalAgent::Tell(const ClaimId& claim, const Care& care) {
+  compute_->Govern(claim,
+                   {.priority = care.rules.priority, .throttled = care.bypasses.throttles()});
+}
+
+void LocalAgent::Reconcile(std::vector<device::Card> cards, const Totals& before) {
+  Sample sample{std::move(cards), {}};
+  for (const device::Card& card : sample.cards) {
+    for (const device::ProcessUse& process : card.processes) {
+      sample.processes.try_emplace(process.host_pid, process.host_pid);
+    }
+  }
   state_.With([&](State& state) {
     for (auto& [claim, share] : state.shares) {
       const auto totals = before.find(claim);
-      if (totals != before.end() && !cards.empty()) {
-        ReconcileShare(claim, *share, cards, totals->second);
+      if (totals != before.end() && !sample.cards.empty()) {
+        LookForBypasses(state, claim, ReconcileShare(claim, *share, sample, totals->second));
       }
     }
   });
@@ -391,6 +466,9 @@ Result<PreparedShare> LocalAgent::Prepare(const ShareSpec& spec) {
     if (auto joined = compute_->Join(spec.claim, folder); !joined) {
       return Fail(joined.error());
     }
+    Care& care = CareOf(state, spec.claim);
+    care.rules = spec.rules;
+    Tell(spec.claim, care);
     return prepared;
   });
 }
@@ -406,6 +484,26 @@ Result<void> LocalAgent::Resize(const ClaimId& claim, const std::vector<Allocati
   });
 }
 
+Result<void> LocalAgent::Govern(const ClaimId& claim, const ShareRules& rules) {
+  return state_.With([&](State& state) -> Result<void> {
+    if (!state.shares.contains(claim)) {
+      return Fail(Code::kNotFound, "no share is prepared for " + claim.text());
+    }
+    Care& care = CareOf(state, claim);
+    care.rules = rules;
+    Tell(claim, care);
+    return {};
+  });
+}
+
+std::vector<Bypass> LocalAgent::TakeBypasses() {
+  return state_.With([](State& state) {
+    std::vector<Bypass> news(state.news.begin(), state.news.end());
+    state.news.clear();
+    return news;
+  });
+}
+
 Result<void> LocalAgent::Release(const ClaimId& claim) {
   state_.With([&](State& state) {
     const auto found = state.shares.find(claim);
@@ -415,6 +513,7 @@ Result<void> LocalAgent::Release(const ClaimId& claim) {
     compute_->Leave(claim);
     found->second->Revoke();
     state.shares.erase(found);
+    state.care.erase(claim);
   });
   return {};
 }
@@ -425,7 +524,11 @@ Result<ShareUsage> LocalAgent::Usage(const ClaimId& claim) {
     if (found == state.shares.end()) {
       return Fail(Code::kNotFound, "no share is prepared for " + claim.text());
     }
-    return found->second->Usage();
+    ShareUsage usage = found->second->Usage();
+    for (DeviceUsage& device : usage.devices) {
+      device.bypassing = CareOf(state, claim).bypasses.Count(device.gpu);
+    }
+    return usage;
   });
 }
 

@@ -29,6 +29,10 @@ struct LocalAgentOptions {
   // How often new processes are looked for, and dead ones that could not be watched.
   Duration sweep_every{250};
 
+  // How long a program that goes round the ledger has to end by itself when the rule is to end it.
+  // Shorter: it cannot save its work. Longer: it holds the memory for longer.
+  Duration bypass_grace{5'000};
+
   // Where the vendor's own way of sharing a card in space is at work when the agent starts (the
   // pipe is there), shares have no turns: it divides the card by its active thread percentage.
   std::string mps_control = "/tmp/nvidia-mps/control";

@@ -92,6 +92,8 @@ TEST(Parsing, RefusesWrongSizesAndTimes) {
                            "desktop create a --run-for soon",
                            "desktop wait a --for never",
                            "user role lina boss",
+                           "pool set shared --bypass-rule shoot",
+                           "pool set shared --strict-priority maybe",
                            "up --tls-key k"}) {
     Parser parser;
     EXPECT_THROW(parser.app.parse(line), CLI::ParseError) << line;

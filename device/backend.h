@@ -16,6 +16,7 @@ struct ProcessUse {
   int64_t host_pid = 0;
   Bytes memory;
   int utilization_percent = 0;  // Of the card's time, in the driver's last sample; 0: unknown.
+  bool draws_only = false;      // It uses the card for graphics, and not for compute.
 };
 
 struct Card {

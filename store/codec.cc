@@ -156,6 +156,9 @@ void Fields(V& v, T& pool) {
   v("share_memory_min", pool.share_memory_min);
   v("share_memory_step", pool.share_memory_step);
   v("reservation_ttl", pool.reservation_ttl);
+  v("bypass_rule", pool.bypass_rule);
+  v("bypass_slack", pool.bypass_slack);
+  v("strict_priority", pool.strict_priority);
 }
 
 template <typename V, Like<Quota> T>
@@ -227,6 +230,9 @@ std::optional<DesktopKind> Parse(std::string_view s, DesktopKind) {
 }
 std::optional<LaunchStage> Parse(std::string_view s, LaunchStage) {
   return ParseLaunchStage(s);
+}
+std::optional<BypassRule> Parse(std::string_view s, BypassRule) {
+  return ParseBypassRule(s);
 }
 std::optional<Role> Parse(std::string_view s, Role) {
   return ParseRole(s);

@@ -123,7 +123,11 @@ User SomeUser() {
 }
 
 Pool SomePool() {
-  return {PoolId("shared"), "Shared cards", 1_GiB, 512_MiB, Duration(9)};
+  Pool pool{PoolId("shared"), "Shared cards", 1_GiB, 512_MiB, Duration(9)};
+  pool.bypass_rule = BypassRule::kThrottle;
+  pool.bypass_slack = 3_MiB;
+  pool.strict_priority = true;
+  return pool;
 }
 
 // Encode is a bijection on what it writes: reading and writing again gives the same text.

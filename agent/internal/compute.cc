@@ -30,6 +30,10 @@ constexpr int kRoundsMax = 8;
 // A grant that comes late is the card standing still: before ordinary threads, where allowed.
 constexpr int kNice = -10;
 
+// What a share that is slowed down may have of a card at most: enough to save one's work. More:
+// less of a loss to who goes round the ledger. Less: its other programs seem to stand still.
+constexpr uint32_t kThrottledMillis = 50;
+
 // Events of epoll; shares' bells are kBellEvent + their number.
 constexpr uint64_t kPokeEvent = 0;
 constexpr uint64_t kTimerEvent = 1;
@@ -96,8 +100,13 @@ ShareTerms Compute::TermsOf(State& state, Member& member) {
     const int next = static_cast<int>(state.cards.size());
     member.cards.push_back(state.cards.try_emplace(member.share->GpuText(i), next).first->second);
     terms.cards.push_back(member.share->TermsOf(i));
-    terms.cards.back().card = member.cards.back();
+    CardTerms& card = terms.cards.back();
+    card.card = member.cards.back();
+    if (member.rules.throttled && (card.cap_millis == 0 || card.cap_millis > kThrottledMillis)) {
+      card.cap_millis = kThrottledMillis;
+    }
   }
+  terms.priority = member.rules.priority;
   return terms;
 }
 
@@ -164,6 +173,19 @@ void Compute::Sampled(const ClaimId& claim, size_t device, int percent) {
       }
     }
   });
+}
+
+void Compute::Govern(const ClaimId& claim, const Rules& rules) {
+  state_.With([&](State& state) {
+    const auto found = state.members.find(claim);
+    if (found == state.members.end() || found->second.rules == rules) {
+      return;
+    }
+    Member& member = found->second;
+    member.rules = rules;
+    state.arbiter.Join(member.id, TermsOf(state, member), Now());
+  });
+  Poke();
 }
 
 // A program that goes round the interposer does so for long: once a minute is enough.

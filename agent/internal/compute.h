@@ -29,6 +29,15 @@ class Compute {
   Result<void> Join(const ClaimId& claim, const std::string& folder);
   void Leave(const ClaimId& claim);
 
+  // What the share's pool says of it. A slowed share's cap is kThrottledMillis at most.
+  struct Rules {
+    int priority = 0;
+    bool throttled = false;
+
+    friend bool operator==(const Rules&, const Rules&) = default;
+  };
+  void Govern(const ClaimId& claim, const Rules& rules);
+
   // What the driver sampled of the share's processes on the card at that place of its list. More
   // than it was charged for is charged, and said in the log.
   void Sampled(const ClaimId& claim, size_t device, int percent);
@@ -38,6 +47,7 @@ class Compute {
     ShareId id = 0;
     std::unique_ptr<ComputeShare> share;
     std::vector<int> cards;  // The arbiter's number of each device.
+    Rules rules;
     Nanos warned{-1};
   };
   struct State {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
+#include <set>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -33,28 +34,12 @@ std::string_view TextOf(const char (&text)[N]) {
   return {text, strnlen(text, N)};
 }
 
-// Names come from the tenant: what could confuse a terminal or a page is replaced.
+// Names come from the tenant.
 std::string CommandOf(const region::Slot& slot) {
   char name[17] = {};
   const uint64_t words[2] = {slot.comm[0].load(), slot.comm[1].load()};
   std::memcpy(name, words, sizeof(words));
-  std::string text(name);
-  for (char& c : text) {
-    if (c < 0x20 || c > 0x7e) {
-      c = '?';
-    }
-  }
-  return text;
-}
-
-uint64_t NamespaceOf(int64_t host_pid) {
-  struct stat status = {};
-  return stat(fmt::format("/proc/{}/ns/pid", host_pid).c_str(), &status) == 0 ? status.st_ino : 0;
-}
-
-uint64_t OwnNamespace() {
-  static const uint64_t own = NamespaceOf(getpid());
-  return own;
+  return PlainText(name);
 }
 
 Bytes BytesOf(uint64_t value) {
@@ -298,7 +283,9 @@ std::vector<ShareRegion::Watched> ShareRegion::Sweep() {
     if (pidfd) {
       fresh.push_back({pidfd.get(), slot});
     }
-    processes_[slot] = {pid, std::move(pidfd), NamespaceOf(pid)};
+    processes_[slot] = {pid, std::move(pidfd)};
+    ProcessLook look(pid);
+    Remember(look);
   }
   std::erase_if(processes_, [&](const auto& entry) { return !taken.contains(entry.first); });
   return fresh;
@@ -323,19 +310,42 @@ bool ShareRegion::Ended(int slot) {
   return region::ReclaimIfDead(ledger(), ledger_file_.get(), slot);
 }
 
-std::set<int64_t> ShareRegion::Members() const {
-  std::set<int64_t> members;
-  for (const auto& [slot, process] : processes_) {
-    members.insert(process.host_pid);
-  }
-  return members;
+// Kept open, so that its number is not another's later.
+void ShareRegion::Remember(ProcessLook& process) {
+  constexpr size_t kNamespacesMax = 64;
+  if (process.namespaces().empty()) return;
+  const uint64_t number = process.namespaces().front().number;
+  if (std::ranges::find(namespaces_, number, &PidNamespace::number) != namespaces_.end()) return;
+  if (namespaces_.size() >= kNamespacesMax) namespaces_.erase(namespaces_.begin());
+  namespaces_.push_back(std::move(process.TakeNamespaces().front()));
 }
 
-bool ShareRegion::SharesNamespace(int64_t host_pid) const {
-  const uint64_t theirs = NamespaceOf(host_pid);
-  return theirs != 0 && theirs != OwnNamespace() &&
-         std::ranges::any_of(
-             processes_, [&](const auto& entry) { return entry.second.pid_namespace == theirs; });
+bool ShareRegion::Owns(ProcessLook& process) {
+  if (!process.alive()) return false;
+  const bool has_slot = std::ranges::any_of(
+      processes_, [&](const auto& entry) { return entry.second.host_pid == process.host_pid(); });
+  const bool inside = std::ranges::any_of(process.namespaces(), [&](const PidNamespace& around) {
+    return std::ranges::find(namespaces_, around.number, &PidNamespace::number) !=
+           namespaces_.end();
+  });
+  if (has_slot || inside) return true;
+  struct stat status = {};
+  const bool sees =
+      fstat(ledger_file_.get(), &status) == 0 && process.SeesShare(claim(), status.st_uid);
+  if (sees) Remember(process);
+  return sees;
+}
+
+Holding ShareRegion::LedgerOf(size_t device, int64_t host_pid) const {
+  Holding holding;
+  holding.host_pid = host_pid;
+  for (const auto& [slot, process] : processes_) {
+    if (process.host_pid != host_pid) continue;
+    const region::SlotDevice& account = ledger().slots[slot].devices[device];
+    holding.known = true;
+    holding.ledger += BytesOf(std::max(account.charged[0].load(), account.charged[1].load()));
+  }
+  return holding;
 }
 
 Bytes ShareRegion::Total(size_t device) const {

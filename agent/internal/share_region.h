@@ -3,13 +3,14 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "agent/agent.h"
 #include "agent/internal/bus_guard.h"
+#include "agent/internal/bypass_watch.h"
 #include "agent/internal/files.h"
+#include "agent/internal/process_look.h"
 #include "shim/region.h"
 
 namespace sluice::agent {
@@ -49,9 +50,12 @@ class ShareRegion {
   bool Ended(int slot);
   bool IsWatched(int slot) const { return processes_.contains(slot); }
 
-  // Host pids of the share's processes, watched ones and those in the same process namespace.
-  std::set<int64_t> Members() const;
-  bool SharesNamespace(int64_t host_pid) const;
+  // Whether the process is one of the share's: it has a slot, it is in a process namespace in which
+  // one with a slot was seen, or it sees the share's pages and runs as its user.
+  bool Owns(ProcessLook& process);
+  // What the ledger shows of a process of the share: the larger of what it held after its last two
+  // operations, as the driver may have been asked between them.
+  Holding LedgerOf(size_t device, int64_t host_pid) const;
 
   // The ledger's total of one card, by position.
   Bytes Total(size_t device) const;
@@ -77,7 +81,6 @@ class ShareRegion {
   struct Process {
     int64_t host_pid = 0;
     File pidfd;
-    uint64_t pid_namespace = 0;
   };
 
   ShareRegion() = default;
@@ -88,6 +91,7 @@ class ShareRegion {
   void Repair();
   void Shrink();
   bool MayWatch(int64_t host_pid) const;
+  void Remember(ProcessLook& process);
 
   std::string folder_;
   File policy_file_;
@@ -96,6 +100,7 @@ class ShareRegion {
   std::unique_ptr<Mapping> ledger_map_;
   std::unique_ptr<BusGuard> guard_;
   std::map<int, Process> processes_;           // By slot.
+  std::vector<PidNamespace> namespaces_;       // In which its processes were seen.
   std::map<size_t, int> utilization_percent_;  // By device.
   std::map<size_t, uint64_t> word_at_last_look_;
 };

@@ -12,6 +12,7 @@ namespace {
 constexpr std::array kGroups = {
     Group{"desktop", "Desktops: list, create, open, stop, …", nullptr},
     Group{"gpu", "The cards; inside a share: its limit, use and processes", MakeGpu},
+    Group{"pool", "The cards' rules: list, show, set", nullptr},
     Group{"queue", "Who waits for a share", nullptr},
     Group{"template", "What desktops are made from", nullptr},
     Group{"user", "People and roles (admins)", nullptr},
@@ -28,7 +29,7 @@ std::span<const Group> Groups() {
 std::vector<Verb> AllVerbs() {
   std::vector<Verb> all;
   for (const std::span<const Verb> verbs :
-       {InstanceVerbs(), DesktopVerbs(), GpuVerbs(), AdminVerbs()}) {
+       {InstanceVerbs(), DesktopVerbs(), GpuVerbs(), PoolVerbs(), AdminVerbs()}) {
     all.insert(all.end(), verbs.begin(), verbs.end());
   }
   return all;

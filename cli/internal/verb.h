@@ -41,6 +41,7 @@ std::span<const Group> Groups();
 std::span<const Verb> InstanceVerbs();
 std::span<const Verb> DesktopVerbs();
 std::span<const Verb> GpuVerbs();
+std::span<const Verb> PoolVerbs();
 std::span<const Verb> AdminVerbs();
 std::vector<Verb> AllVerbs();
 

@@ -114,6 +114,8 @@ int Controller::Pass() {
   steps += StepQueue();
   steps += StepDesktops();
   steps += StepClaims();
+  steps += StepRules();
+  steps += StepBypasses();
   steps += SweepOrphans();
   return store_failed_ ? 0 : steps;
 }

@@ -87,6 +87,9 @@ class Controller : public Control {
   int StepDesktop(const DesktopId& id);
   int StepClaims();
   int StepClaim(const store::Versioned<Claim>& row);
+  int StepRules();
+  int StepBypasses();
+  void TellBypass(const agent::Bypass& bypass);
   int SweepEndedClaims();
   int SweepPastClaims();
   int SweepOrphans();
@@ -123,6 +126,14 @@ class Controller : public Control {
   Duration ranges_drawn_{0};
   std::shared_ptr<const scheduler::RunHistory> history_;
   Duration history_drawn_{0};
+  // A message of ours to a desktop's user; an empty one takes back the one before.
+  struct Message {
+    std::string text;
+    std::string before;
+  };
+  std::map<DesktopId, Message> messages_;  // To be written.
+  std::map<DesktopId, std::string> said_;
+  std::map<ClaimId, agent::ShareRules> governed_;
   std::map<ClaimId, Duration> reserved_seen_;  // Steady time, of runs.
   std::map<ClaimId, Duration> ended_seen_;
   std::map<ClaimId, Duration> ending_;  // Being ended; steady time of the next try.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/internal/claim_steps.h"
+#include "control/internal/share_rules.h"
 #include "control/internal/share_writes.h"
 #include "scheduler/scheduler.h"
 #include "store/codec.h"
@@ -72,6 +73,14 @@ Result<void> ResizeIfPrepared(agent::Agent& agent,
   return resized;
 }
 
+Result<void> GovernIfPrepared(agent::Agent& agent,
+                              const ClaimId& id,
+                              const agent::ShareRules& rules) {
+  auto governed = agent.Govern(id, rules);
+  if (!governed && governed.error().code == Code::kNotFound) return {};
+  return governed;
+}
+
 // The rows always say at least what the agent grants, so that nothing is offered twice: what grows
 // grows in the rows first, what shrinks does so there last.
 Result<void> Carry(store::Store& store, agent::Agent& agent, const ClaimId& id, const Plan& plan) {
@@ -93,6 +102,8 @@ Result<void> EnforceRows(store::Store& store, agent::Agent& agent, const ClaimId
     if (!claim) return Fail(claim.error());
     if (!Holds(claim->value)) return {};
     if (auto done = ResizeIfPrepared(agent, id, claim->value.allocations); !done) return done;
+    auto governed = GovernIfPrepared(agent, id, RulesOf(store, claim->value));
+    if (!governed) return governed;
     const auto again = store::Read<Claim>(store, id.text());
     if (!again) return Fail(again.error());
     // Somebody resized it meanwhile, and the agent may have heard of us last.

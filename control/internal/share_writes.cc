@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/internal/claim_steps.h"
+#include "control/internal/share_rules.h"
 #include "store/codec.h"
 
 namespace sluice::control {
@@ -81,7 +82,8 @@ Result<agent::PreparedShare> StartRunClaim(store::Store& store,
     auto share = agent.Prepare({.claim = id,
                                 .label = row->value.run_command,
                                 .allocations = row->value.allocations,
-                                .tenant_uid = tenant_uid});
+                                .tenant_uid = tenant_uid,
+                                .rules = RulesOf(store, row->value)});
     if (!share) return share;
     if (row->value.phase == ClaimPhase::kCommitted) {
       // It may have been resized since the row was read.
@@ -117,7 +119,8 @@ Result<void> PrepareDesktop(store::Store& store,
   auto share = agent.Prepare({.claim = desktop.claim,
                               .label = fmt::format("{} of {}", desktop.name, user_name),
                               .allocations = claim->value.allocations,
-                              .tenant_uid = *tenant_uid});
+                              .tenant_uid = *tenant_uid,
+                              .rules = RulesOf(store, claim->value)});
   if (!share) return Fail(share.error());
   // It may have been resized since the row was read.
   if (auto enforced = EnforceRows(store, agent, desktop.claim); !enforced) {

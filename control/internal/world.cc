@@ -11,8 +11,13 @@ namespace {
 
 using store::Kind;
 
-constexpr std::array kKinds = {
-    Kind::kGpu, Kind::kClaim, Kind::kDesktop, Kind::kTeam, Kind::kUser, Kind::kPastClaim};
+constexpr std::array kKinds = {Kind::kGpu,
+                               Kind::kClaim,
+                               Kind::kDesktop,
+                               Kind::kPool,
+                               Kind::kTeam,
+                               Kind::kUser,
+                               Kind::kPastClaim};
 
 template <typename T, typename IdType>
 void ApplyTo(std::map<IdType, store::Versioned<T>>& rows, const store::Event& event) {
@@ -100,6 +105,8 @@ void WorldFollower::Apply(const store::Event& event) {
       return ApplyTo<User>(world_.users, event);
     case Kind::kPastClaim:
       return ApplyToPast(world_.past, event);
+    case Kind::kPool:
+      return ApplyTo<Pool>(world_.pools, event);
     default:
       return;
   }

@@ -12,6 +12,7 @@
 #include "model/claim.h"
 #include "model/desktop.h"
 #include "model/gpu.h"
+#include "model/pool.h"
 #include "model/team.h"
 #include "model/user.h"
 #include "store/codec.h"
@@ -21,6 +22,7 @@ namespace sluice::control {
 
 using Gpus = std::map<GpuId, store::Versioned<Gpu>>;
 using Claims = std::map<ClaimId, store::Versioned<Claim>>;
+using Pools = std::map<PoolId, store::Versioned<Pool>>;
 using Desktops = std::map<DesktopId, store::Versioned<Desktop>>;
 using Teams = std::map<TeamId, store::Versioned<Team>>;
 using Users = std::map<UserId, store::Versioned<User>>;
@@ -34,6 +36,7 @@ struct World {
   Teams teams;
   Users users;
   PastRuns past;
+  Pools pools;
 };
 
 // The team of a user who is known; otherwise none.

@@ -117,9 +117,11 @@ void ReadProcesses(const Nvml& nvml, nvmlDevice_t device, Card& card) {
     got = List(nvml.nvmlDeviceGetComputeRunningProcesses_v2, device, processes);
   }
   if (got != NVML_SUCCESS) List(nvml.nvmlDeviceGetComputeRunningProcesses, device, processes);
+  const auto computes = processes;
   List(nvml.nvmlDeviceGetGraphicsRunningProcesses_v3, device, processes);
   for (const auto& [pid, used] : processes) {
-    card.processes.push_back(ProcessUse{.host_pid = pid, .memory = Bytes(Bounded(used))});
+    card.processes.push_back(ProcessUse{
+        .host_pid = pid, .memory = Bytes(Bounded(used)), .draws_only = !computes.contains(pid)});
   }
 }
 

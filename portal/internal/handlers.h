@@ -46,6 +46,11 @@ Answer UpdateGpu(App& app, const Call& call);
 Answer ListQueue(App& app, const Call& call);
 Answer LeaveQueue(App& app, const Call& call);
 
+// handlers_pools.cc
+Answer ListPools(App& app, const Call& call);
+Answer GetPool(App& app, const Call& call);
+Answer UpdatePool(App& app, const Call& call);
+
 // handlers_runs.cc
 Answer CreateRun(App& app, const Call& call);
 Answer GetRun(App& app, const Call& call);

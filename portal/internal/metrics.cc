@@ -115,7 +115,7 @@ double Ratio(ComputeMillis compute) {
   return static_cast<double>(compute.value()) / 1'000;
 }
 
-constexpr std::array<UseMetric, 7> kUseMetrics = {{
+constexpr std::array<UseMetric, 8> kUseMetrics = {{
     {"sluice_share_memory_limit_bytes",
      "Memory of the share.",
      [](const agent::DeviceUsage& use) { return static_cast<double>(use.limit.value()); }},
@@ -128,6 +128,9 @@ constexpr std::array<UseMetric, 7> kUseMetrics = {{
     {"sluice_share_allocations_refused",
      "Allocations answered with out of memory since the share began.",
      [](const agent::DeviceUsage& use) { return static_cast<double>(use.refused); }},
+    {"sluice_share_bypassing_programs",
+     "Programs, alive now, that hold memory of the card round the share's ledger.",
+     [](const agent::DeviceUsage& use) { return static_cast<double>(use.bypassing); }},
     {"sluice_share_compute_guarantee_ratio",
      "Part of the card's time that is always there.",
      [](const agent::DeviceUsage& use) { return Ratio(use.guarantee); }},

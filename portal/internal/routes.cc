@@ -56,6 +56,9 @@ constexpr std::array kRoutes = std::to_array<Route>({
     {.method = "GET", .path = "/v1/gpus", .operation = "listGpus", .scope = kGpus, .queries = kPage, .handler = ListGpus},
     {.method = "GET", .path = "/v1/gpus/{id}", .operation = "getGpu", .scope = kGpus, .handler = GetGpu},
     {.method = "PATCH", .path = "/v1/gpus/{id}", .operation = "updateGpu", .access = kAdmin, .scope = kAdminScope, .takes_body = true, .needs_if_match = true, .serving = kSlow, .handler = UpdateGpu},
+    {.method = "GET", .path = "/v1/pools", .operation = "listPools", .scope = kGpus, .queries = kPage, .handler = ListPools},
+    {.method = "GET", .path = "/v1/pools/{id}", .operation = "getPool", .scope = kGpus, .handler = GetPool},
+    {.method = "PATCH", .path = "/v1/pools/{id}", .operation = "updatePool", .access = kAdmin, .scope = kAdminScope, .takes_body = true, .needs_if_match = true, .serving = kSlow, .handler = UpdatePool},
     {.method = "GET", .path = "/v1/queue", .operation = "listQueue", .scope = kGpus, .queries = kPage, .handler = ListQueue},
     {.method = "DELETE", .path = "/v1/queue/{id}", .operation = "leaveQueue", .scope = kWrite, .serving = kSlow, .handler = LeaveQueue},
 

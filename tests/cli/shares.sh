@@ -60,6 +60,22 @@ within 20 is d ready
 expect 0 "" s desktop stop b --wait
 wait "$waiting" || bad "the waiting run failed: $(cat "$work/run.log")"
 
+say "a program that goes round the share's ledger, by the pool's rule"
+round=$build/tests/agent_round_probe
+told() { s audit list --action share.bypass | grep -q "$1"; }
+s run --memory 1GiB -- "$round" 3221225472 <>"$work/never" >"$work/round.log" 2>&1 &
+runner=$!
+within 20 told "holds 3.* round the share's ledger: warned (rule: warn)"
+expect 0 "bypass rule     end" s pool set shared --bypass-rule end
+# The one that is found already ends like any other: 128 + SIGTERM.
+wait "$runner"
+code=$?
+[ "$code" = 143 ] || bad "the program ended with $code: $(cat "$work/round.log")"
+within 20 told "asked to end (rule: end)"
+expect 0 '"bypass_rule": "end"' s pool list --json
+expect 2 "say what to set" s pool set shared
+expect 0 "warn" s pool set shared --bypass-rule warn
+
 say "leaving the queue"
 expect 0 "" s desktop create e --memory 16GiB
 within 10 is e queued

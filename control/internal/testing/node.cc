@@ -64,6 +64,18 @@ Result<void> Node::NodeAgent::Resize(const ClaimId& claim,
   return node_.Call("agent.resize", [&] { found->second.allocations = allocations; });
 }
 
+Result<void> Node::NodeAgent::Govern(const ClaimId& claim, const agent::ShareRules& rules) {
+  std::lock_guard lock(node_.mutex_);
+  const auto found = node_.regions.find(claim);
+  if (found == node_.regions.end()) return Fail(Code::kNotFound, "no regions");
+  return node_.Call("agent.govern", [&] { found->second.rules = rules; });
+}
+
+std::vector<agent::Bypass> Node::NodeAgent::TakeBypasses() {
+  std::lock_guard lock(node_.mutex_);
+  return std::exchange(node_.bypasses, {});
+}
+
 Result<void> Node::NodeAgent::Release(const ClaimId& claim) {
   std::lock_guard lock(node_.mutex_);
   return node_.Call("agent.release", [&] { node_.regions.erase(claim); });

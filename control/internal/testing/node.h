@@ -46,6 +46,7 @@ class Node {
 
   std::map<GpuId, Gpu> cards;
   std::map<ClaimId, agent::ShareSpec> regions;
+  std::vector<agent::Bypass> bypasses;  // For the next who asks.
   std::map<DesktopId, Box> boxes;
   std::map<std::string, int> homes;  // By home id; how often it was made.
 
@@ -62,6 +63,8 @@ class Node {
     Result<std::vector<agent::CardState>> Cards() override;
     Result<agent::PreparedShare> Prepare(const agent::ShareSpec& spec) override;
     Result<void> Resize(const ClaimId& claim, const std::vector<Allocation>& allocations) override;
+    Result<void> Govern(const ClaimId& claim, const agent::ShareRules& rules) override;
+    std::vector<agent::Bypass> TakeBypasses() override;
     Result<void> Release(const ClaimId& claim) override;
     Result<agent::ShareUsage> Usage(const ClaimId& claim) override;
     std::vector<ClaimId> Prepared() override;

@@ -114,6 +114,8 @@ class FakeAgent final : public agent::Agent {
     return agent::PreparedShare();
   }
   Result<void> Resize(const ClaimId&, const std::vector<Allocation>&) override { return {}; }
+  Result<void> Govern(const ClaimId&, const agent::ShareRules&) override { return {}; }
+  std::vector<agent::Bypass> TakeBypasses() override { return {}; }
   Result<void> Release(const ClaimId&) override { return {}; }
   Result<agent::ShareUsage> Usage(const ClaimId& claim) override {
     return usage_.With([&](const auto& all) -> Result<agent::ShareUsage> {
