@@ -28,6 +28,27 @@ size_t ShapeOfDemand(const Demand& demand) {
 
 }  // namespace
 
+Service ServiceOf(GpuMode mode, GpuHealth health) {
+  switch (mode) {
+    case GpuMode::kShared:
+      break;
+    case GpuMode::kWhole:
+      return Service::kWhole;
+    case GpuMode::kPassthrough:
+      return Service::kPassthrough;
+    case GpuMode::kPartitioned:
+      return Service::kPartitioned;
+    case GpuMode::kMoving:
+      return Service::kMoving;
+    case GpuMode::kCordoned:
+      return Service::kCordoned;
+    case GpuMode::kFailed:
+      return Service::kFailed;
+  }
+  if (health == GpuHealth::kHealthy) return Service::kOpen;
+  return health == GpuHealth::kStale ? Service::kStale : Service::kUnhealthy;
+}
+
 NodeIndex Ledger::AddNode(const NodeSpec& spec) {
   SLUICE_CHECK(spec.cards.size() <= kCardsPerNodeMax);
   NodeType type{spec.cpu_millis, spec.memory, spec.slots, {}};
@@ -40,13 +61,15 @@ NodeIndex Ledger::AddNode(const NodeSpec& spec) {
                  .version = spec.cordoned ? 1U : 0U};
   for (const CardSpec& card : spec.cards) {
     const KindIndex kind = InternKind(card.kind);
+    const Service service = ServiceOf(card.mode, card.health);
     type.kinds.push_back(kind);
     cards_.push_back({.memory_free = card.kind.memory.value(),
                       .compute_free = static_cast<int32_t>(card.kind.compute.value()),
                       .memory_millis = 1000,
                       .slots_free = card.kind.slots,
                       .kind = static_cast<uint16_t>(kind),
-                      .open = card.mode == GpuMode::kShared && card.health == GpuHealth::kHealthy});
+                      .open = service == Service::kOpen});
+    services_.push_back(service);
     if (!cards_.back().open) node.version = 1;
     card_ids_.push_back(card.id);
   }
@@ -73,13 +96,17 @@ DemandIndex Ledger::Intern(const Demand& demand) {
   const auto [at, fresh] =
       demand_of_.try_emplace(demand, static_cast<DemandIndex>(demands_.size()));
   if (fresh) {
-    DemandRecord record{.demand = demand,
-                        .names_cards = !demand.only.empty() || !demand.never.empty(),
-                        .shape = ShapeOfDemand(demand)};
-    for (const CardKind& kind : kinds_) record.needs.push_back(Resolve(demand, kind));
-    demands_.push_back(std::move(record));
+    demands_.push_back(ResolveAll(demand));
   }
   return at->second;
+}
+
+Ledger::DemandRecord Ledger::ResolveAll(const Demand& demand) const {
+  DemandRecord record{.demand = demand,
+                      .names_cards = !demand.only.empty() || !demand.never.empty(),
+                      .shape = ShapeOfDemand(demand)};
+  for (const CardKind& kind : kinds_) record.needs.push_back(Resolve(demand, kind));
+  return record;
 }
 
 Need Ledger::Resolve(const Demand& demand, const CardKind& kind) const {
@@ -119,22 +146,41 @@ bool Ledger::NamesAllow(const Demand& demand, CardIndex card) const {
          !std::ranges::binary_search(demand.never, id);
 }
 
-bool Ledger::RoomBesideCards(DemandIndex demand, NodeIndex index) const {
+bool Ledger::RoomBesideCards(const Demand& asked, NodeIndex index) const {
   const NodeState& node = nodes_[index];
-  const Demand& asked = demands_[demand].demand;
   return node.open && node.cpu_free >= asked.cpu_millis && node.slots_free > 0 &&
          node.memory_free >= asked.main_memory.value() && node.cards >= asked.count;
 }
 
-bool Ledger::Fits(DemandIndex demand, NodeIndex index) const {
-  if (!RoomBesideCards(demand, index)) return false;
+bool Ledger::Fits(const DemandRecord& record, NodeIndex index) const {
+  if (!RoomBesideCards(record.demand, index)) return false;
   const NodeState& node = nodes_[index];
-  int missing = demands_[demand].demand.count;
+  int missing = record.demand.count;
   for (CardIndex card = node.first_card; missing > 0 && card < node.first_card + node.cards;
        ++card) {
-    missing -= CardFits(demand, card) ? 1 : 0;
+    missing -= CardFits(record, card) ? 1 : 0;
   }
   return missing <= 0;
+}
+
+std::optional<NodeIndex> Ledger::FirstFit(const Demand& demand) const {
+  const DemandRecord record = ResolveAll(demand);
+  for (NodeIndex node = 0; node < nodes_.size(); ++node) {
+    if (Fits(record, node)) return node;
+  }
+  return std::nullopt;
+}
+
+std::vector<CardIndex> Ledger::FittingCards(const Demand& demand, NodeIndex index) const {
+  std::vector<CardIndex> fitting;
+  DemandRecord record = ResolveAll(demand);
+  record.demand.count = 1;
+  if (!RoomBesideCards(record.demand, index)) return fitting;
+  const NodeState& node = nodes_[index];
+  for (CardIndex card = node.first_card; card < node.first_card + node.cards; ++card) {
+    if (CardFits(record, card)) fitting.push_back(card);
+  }
+  return fitting;
 }
 
 bool Ledger::FitsEmpty(DemandIndex demand, TypeIndex index) const {
@@ -205,9 +251,10 @@ void Ledger::Hold(const Binding& binding, int sign) {
   Changed(binding.node);
 }
 
-void Ledger::SetCardOpen(CardIndex card, bool open) {
-  if (cards_[card].open == open) return;
-  cards_[card].open = open;
+void Ledger::SetService(CardIndex card, Service service) {
+  if (services_[card] == service) return;
+  services_[card] = service;
+  cards_[card].open = service == Service::kOpen;
   // Of nodes with the same first card, all but the last have no cards.
   const auto after = std::ranges::upper_bound(nodes_, card, {}, &NodeState::first_card);
   Changed(static_cast<NodeIndex>(after - nodes_.begin() - 1));

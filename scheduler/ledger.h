@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -29,6 +30,21 @@ using BindingIndex = uint32_t;
 
 inline constexpr int64_t kUnlimited = int64_t{1} << 60;
 inline constexpr int kCardsPerNodeMax = 64;
+
+// Whether a card takes claims, and if not, why.
+enum class Service : uint8_t {
+  kOpen,
+  kKept,  // For somebody else; set by who keeps it.
+  kWhole,
+  kPassthrough,
+  kPartitioned,
+  kMoving,
+  kCordoned,
+  kFailed,
+  kUnhealthy,
+  kStale,
+};
+Service ServiceOf(GpuMode mode, GpuHealth health);
 
 // What cards of one kind have in common.
 struct CardKind {
@@ -171,6 +187,7 @@ class Ledger {
   const Demand& demand(DemandIndex demand) const { return demands_[demand].demand; }
   const NodeId& node_id(NodeIndex node) const { return node_ids_[node]; }
   const GpuId& card_id(CardIndex card) const { return card_ids_[card]; }
+  Service service(CardIndex card) const { return services_[card]; }
   const HoldShapes& shapes(NodeIndex node) const { return shapes_[node]; }
   const Binding& binding(BindingIndex binding) const { return bindings_[binding]; }
   size_t bindings() const { return bindings_.size(); }  // Also ended ones.
@@ -184,19 +201,14 @@ class Ledger {
 
   // Whether one part of the demand fits the card now.
   bool CardFits(DemandIndex demand, CardIndex index) const {
-    const DemandRecord& record = demands_[demand];
-    const CardState& card = cards_[index];
-    const Need& need = record.needs[card.kind];
-    // No early exits: all parts are at hand, and a branch that is taken by chance costs more.
-    const bool fits = need.admitted & card.open & (card.memory_free >= need.memory) &
-                      (card.compute_free >= need.compute) & (card.slots_free > 0) &
-                      (!need.whole | (card.holders == 0));
-    return fits && (!record.names_cards || NamesAllow(record.demand, index));
+    return CardFits(demands_[demand], index);
   }
   // Whether the node is in service and has the CPU, main memory and slots, cards apart.
-  bool RoomBesideCards(DemandIndex demand, NodeIndex node) const;
+  bool RoomBesideCards(DemandIndex demand, NodeIndex node) const {
+    return RoomBesideCards(demands_[demand].demand, node);
+  }
   // Whether the demand fits the node now, all cards together.
-  bool Fits(DemandIndex demand, NodeIndex node) const;
+  bool Fits(DemandIndex demand, NodeIndex node) const { return Fits(demands_[demand], node); }
   // Whether it would fit a node of that type that is empty and in service, names apart.
   bool FitsEmpty(DemandIndex demand, TypeIndex type) const;
 
@@ -209,8 +221,15 @@ class Ledger {
   // What Bind would take of the card.
   Held Take(DemandIndex demand, CardIndex card) const;
 
-  // In service and shared, or not.
-  void SetCardOpen(CardIndex card, bool open);
+  // Whether a demand that is not interned fits some node now.
+  std::optional<NodeIndex> FirstFit(const Demand& demand) const;
+  // The node's cards that fit such a demand one by one; none if the node has too little beside.
+  std::vector<CardIndex> FittingCards(const Demand& demand, NodeIndex node) const;
+
+  void SetService(CardIndex card, Service service);
+  void SetCardOpen(CardIndex card, bool open) {
+    SetService(card, open ? Service::kOpen : Service::kCordoned);
+  }
   void SetNodeOpen(NodeIndex node, bool open);
 
   // Every change of a node is one entry of the log. Positions start at 1. `now` grows without
@@ -229,7 +248,20 @@ class Ledger {
     std::vector<Need> needs;  // By kind.
   };
 
+  bool CardFits(const DemandRecord& record, CardIndex index) const {
+    const CardState& card = cards_[index];
+    const Need& need = record.needs[card.kind];
+    // No early exits: all parts are at hand, and a branch that is taken by chance costs more.
+    const bool fits = need.admitted & card.open & (card.memory_free >= need.memory) &
+                      (card.compute_free >= need.compute) & (card.slots_free > 0) &
+                      (!need.whole | (card.holders == 0));
+    return fits && (!record.names_cards || NamesAllow(record.demand, index));
+  }
+  bool RoomBesideCards(const Demand& asked, NodeIndex node) const;
+  bool Fits(const DemandRecord& record, NodeIndex node) const;
+
   KindIndex InternKind(const CardKind& kind);
+  DemandRecord ResolveAll(const Demand& demand) const;
   Need Resolve(const Demand& demand, const CardKind& kind) const;
   bool NamesAllow(const Demand& demand, CardIndex card) const;
   void Hold(const Binding& binding, int sign);
@@ -237,6 +269,7 @@ class Ledger {
 
   std::vector<NodeState> nodes_;
   std::vector<CardState> cards_;
+  std::vector<Service> services_;
   std::vector<HoldShapes> shapes_;
   std::vector<NodeId> node_ids_;
   std::vector<GpuId> card_ids_;
