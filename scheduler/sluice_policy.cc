@@ -27,10 +27,7 @@ struct Mirrored {
 class Sluice final : public Policy {
  public:
   Sluice(Mix mix, Targets targets, SluiceLevers levers)
-      : levers_(levers),
-        targets_(std::move(targets)),
-        fgd_(MakeFgd(mix)),
-        fgd_beside_slots_(MakeFgd(std::move(mix))) {}
+      : levers_(levers), targets_(std::move(targets)), mix_(std::move(mix)), fgd_(MakeFgd(mix_)) {}
 
   std::string_view name() const override { return "sluice"; }
   bool NodesAlike() const override { return false; }
@@ -67,7 +64,7 @@ class Sluice final : public Policy {
     }
     claim.held = shadow_.BindHeld(demand, placement.node, chosen_.held);
     claims_[placement.node].push_back(claim);
-    if (Overfull(placement.node) || TakesWhatIsFree(placement.node)) Reopen(placement.node);
+    if (Overfull(placement.node) || OrderMatters(placement.node)) Reopen(placement.node);
   }
 
   void OnReleased(const Ledger& ledger, const Binding& binding) override {
@@ -121,6 +118,7 @@ class Sluice final : public Policy {
     if (levers_.like_slot) {
       if (const Choice alike = MostAlike(ledger, demand, node); alike.slot) return alike;
     }
+    if (levers_.hold_back) return {};
     return {fgd_->ScoreNode(ledger, demand, node), std::nullopt};
   }
 
@@ -202,6 +200,9 @@ class Sluice final : public Policy {
     }
     open_.resize(ledger.nodes());
     shadow_ = ledger;
+    // Afresh as well: it may keep what it knows of a node by the node's version, and those of the
+    // shadow start anew here.
+    fgd_beside_slots_ = MakeFgd(mix_);
     claims_.assign(ledger.nodes(), {});
     for (BindingIndex i = 0; i < ledger.bindings(); ++i) {
       if (ledger.binding(i).live) claims_[ledger.binding(i).node].push_back({i, std::nullopt});
@@ -220,11 +221,12 @@ class Sluice final : public Policy {
     }
   }
 
-  // Whether a slot takes compute as far as it is free: then the order of holding matters, and it is
-  // always claims first.
-  bool TakesWhatIsFree(NodeIndex node) const {
+  // Whether a slot takes compute as far as it is free, or whichever cards are the tightest: then
+  // the order of holding matters, and it is always claims first, as in Follow.
+  bool OrderMatters(NodeIndex node) const {
     return std::ranges::any_of(open_[node], [&](const OpenSlot& open) {
-      return shadow_.demand(open.slot.demand).by_memory;
+      const Demand& demand = shadow_.demand(open.slot.demand);
+      return demand.by_memory || (demand.count > 0 && open.slot.card == Slot::kAnyCard);
     });
   }
 
@@ -274,6 +276,7 @@ class Sluice final : public Policy {
 
   SluiceLevers levers_;
   Targets targets_;
+  Mix mix_;
   std::unique_ptr<Policy> fgd_;
   std::unique_ptr<Policy> fgd_beside_slots_;  // On the shadow.
   // The ledger as if each open slot were held.

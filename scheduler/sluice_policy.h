@@ -13,12 +13,16 @@ struct SluiceLevers {
   bool own_slot = true;   // A claim takes a slot that is kept for its demand.
   bool free_room = true;  // Without one it goes first where it takes no slot's room.
   bool like_slot = true;  // Then to a slot for as many cards whose room suffices, the most alike.
+  // Nothing takes a slot's room by force: a claim that would have to waits, though it fits. Off by
+  // default: it chooses among claims, so its figures are not comparable with those of policies
+  // that take what comes.
+  bool hold_back = false;
 };
 
 // Fills the slots of `targets`; a claim that finds none goes where it does least harm: into room
 // that no slot needs, chosen by FGD as if the slots were held; into the most alike slot of another
-// demand; and last, as plain FGD would, wherever it fits. No claim is refused to keep a slot, so
-// whatever the targets are, a claim waits only if it fits nowhere.
+// demand; and last, as plain FGD would, wherever it fits. Without `hold_back` no claim is refused to
+// keep a slot, so whatever the targets are, a claim waits only if it fits nowhere.
 //
 // Slots whose room has been taken are dropped. A slot whose claim ends is open again. Ties: the
 // node that was added first; in a node the slot that comes first; FGD's cards as in MakeFgd.

@@ -42,6 +42,7 @@ Demand DemandOf(const TracePod& pod) {
                 .main_memory = MiB(pod.memory_mib),
                 .count = pod.gpus,
                 .memory = Bytes(pod.gpu_milli),
+                .guarantee = ComputeMillis(pod.core_milli),
                 .whole = pod.gpus > 0 && pod.gpu_milli == 1000};
   if (pod.gpus > 0) demand.models = pod.models;
   return demand;
@@ -197,13 +198,23 @@ ReplayResult Replay(TraceFleet& fleet,
     const DemandIndex demand = fleet.demand_of[static_cast<size_t>(row)];
     const int64_t milli = int64_t{pod.gpus} * pod.gpu_milli;
     arrived += milli;
-    const auto start = Clock::now();
+    auto start = Clock::now();
+    std::chrono::duration<float, std::micro> took(0);
     const bool placed = placer.Choose(demand, placement);
+    if (options.on_arrival) {
+      took += Clock::now() - start;
+      options.on_arrival(fleet,
+                         {.number = latency_us.size(),
+                          .of = arrivals.size(),
+                          .row = static_cast<size_t>(row),
+                          .placement = placed ? &placement : nullptr});
+      start = Clock::now();
+    }
     if (placed) {
       ledger.Bind(demand, placement);
       policy.OnPlaced(ledger, demand, placement);
     }
-    const std::chrono::duration<float, std::micro> took = Clock::now() - start;
+    took += Clock::now() - start;
     latency_us.push_back(took.count());
     ++result.arrivals;
     if (placed) {

@@ -166,6 +166,9 @@ TracePod ToPod(Fields& row) {
   pod.gpus = static_cast<int>(row.Number("num_gpu", {0, kGpusMax}));
   const Bounds milli = pod.gpus == 0 ? Bounds{0, 0} : Bounds{pod.gpus == 1 ? 1 : 1000, 1000};
   pod.gpu_milli = static_cast<int>(row.Number("gpu_milli", milli));
+  if (row.Find("gpu_core_milli") >= 0) {
+    pod.core_milli = static_cast<int>(row.Number("gpu_core_milli", {0, pod.gpus == 0 ? 0 : 1000}));
+  }
   pod.models = SplitModels(row.Text("gpu_spec"));
   pod.qos = row.Text("qos");
   pod.phase = row.Text("pod_phase");

@@ -24,14 +24,16 @@ struct TraceNode {
   std::string model;       // Of the cards; empty on a machine without any.
 };
 
-// A request. Columns name, cpu_milli, memory_mib, num_gpu, gpu_milli, and where there: gpu_spec,
-// qos, pod_phase, creation_time, deletion_time, scheduled_time.
+// A request. Columns name, cpu_milli, memory_mib, num_gpu, gpu_milli, and where there:
+// gpu_core_milli (ours, not of the published lists), gpu_spec, qos, pod_phase, creation_time,
+// deletion_time, scheduled_time.
 struct TracePod {
   std::string name;
   int64_t cpu_milli = 0;   // 1/1000 core.
   int64_t memory_mib = 0;  // Main memory, MiB.
   int gpus = 0;            // Cards, 0 to 64.
   int gpu_milli = 0;       // Of each card, 1 to 1000; below 1000 only for one card; 0 without any.
+  int core_milli = 0;      // Guaranteed compute of each card, 0 to 1000.
   std::vector<std::string> models;  // Accepted; sorted, each once; empty = any.
   std::string qos;
   std::string phase;

@@ -57,7 +57,7 @@ std::vector<Expected> Scaled(const scheduler::Ledger& ledger,
 // The guard: which program does best, or whether none beats plain FGD, is found by playing through
 // arrivals drawn from the mix on an empty copy of the fleet.
 struct Rehearsal {
-  std::vector<int> loads_percent = {94, 95, 96, 97, 98, 99, 100, 102};
+  std::vector<int> loads_percent = {94, 95, 97, 98, 100, 102};
   std::vector<int> cpu_easy = {78, 85, 92};
   int measured_at_percent = 100;  // Of the capacity, arrived.
   uint64_t seed = 1;              // Of the drawn arrivals.

@@ -17,7 +17,9 @@ constexpr double kCostOfCard = 1e-3;      // So that no card is filled for nothi
 // Per core beyond the easy part, in two steps, so that node types share the load.
 constexpr double kCostOfCore = 1e-4;
 constexpr double kCostOfLastCore = 4e-4;
-constexpr int kRoundsMax = 60;
+// One number per card needs some twenty rounds; memory and compute that have nothing to do with
+// each other some eighty.
+constexpr int kRoundsMax = 100;
 
 // Which row means what: first one per demand, then a block per supply.
 class Rows {
@@ -166,7 +168,6 @@ class Builder {
   // Adds, for each group, the filling that the present prices make the best, if it is worth more
   // than the card it takes. False if there was none: the answer is the best there is.
   bool AddBetterFillings() {
-    bool better = false;
     std::vector<Filling> found;
     for (size_t s = 0; s < supplies_.size(); ++s) {
       const Supply& supply = supplies_[s];
@@ -178,11 +179,10 @@ class Builder {
         Packed packed = MostWorth(supply.sizes, prices, supply.groups[g].room);
         if (packed.worth <= kCostOfCard + solver_.Price(rows_.Cards(s, g)) + 1e-7) continue;
         found.push_back({s, g, std::move(packed.pattern), 0});
-        better = true;
       }
     }
     for (Filling& filling : found) AddFilling(std::move(filling));
-    return better;
+    return !found.empty();
   }
 
   const Ledger& ledger_;
