@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -55,10 +55,19 @@ struct ReplayResult {
   Curve fragment_pct;                     // Fragments, of what is free.
 };
 
+// One arrival, as decided and before it is bound.
+struct Arrival {
+  size_t number = 0;  // From 0.
+  size_t of = 0;
+  size_t row = 0;  // Of the request list.
+  const scheduler::Placement* placement = nullptr;  // Null: it fits nowhere.
+};
+
 struct ReplayOptions {
   uint64_t seed = 42;
   int load_percent = kLoadPercentMax;  // Arrivals beyond it are left out.
-  bool fragments = true;
+  // Called for each arrival with the ledger before it; not timed. May be empty.
+  std::function<void(const TraceFleet&, const Arrival&)> on_arrival;
 };
 ReplayResult Replay(TraceFleet& fleet,
                     scheduler::Policy& policy,
