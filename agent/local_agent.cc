@@ -20,6 +20,7 @@
 #include "agent/internal/card_sampler.h"
 #include "agent/internal/compute.h"
 #include "agent/internal/files.h"
+#include "agent/internal/front.h"
 #include "agent/internal/process_look.h"
 #include "agent/internal/share_region.h"
 #include "base/guarded.h"
@@ -447,6 +448,11 @@ Result<PreparedShare> LocalAgent::Prepare(const ShareSpec& spec) {
       return Fail(added.error());
     }
     cards.push_back({allocation, gpu->simulated});
+  }
+  if (!options_.fronts.empty()) {
+    if (auto put = PutFronts(options_.fronts, prepared); !put) {
+      return Fail(put.error());
+    }
   }
   // The files are made under the lock, so that two preparations of one claim are one after another.
   return state_.With([&](State& state) -> Result<PreparedShare> {

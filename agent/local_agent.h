@@ -20,6 +20,11 @@ struct LocalAgentOptions {
   std::string interposer;  // libsluice-cuda.so on the host.
   std::string cli;         // The program `sluice` on the host; empty: shares get none.
 
+  // Folder of the libraries that stand in the driver's place in the hardened mode; empty: it is
+  // off. With them more ways to the driver meet the limit; see
+  // docs/decisions/0007-hardened-mode.md.
+  std::string fronts;
+
   // What a context is taken to cost until one was measured. Too low: a new process may pass the
   // limit by the difference for up to one sample. Too high: small shares are refused early.
   Bytes context = kContextMemory;

@@ -124,6 +124,7 @@ Result<void> Machine::OpenNode() {
   agent::LocalAgentOptions options;
   options.folder = SharesIn(volatile_);
   options.interposer = layout_.interposer;
+  if (options_.hardened) options.fronts = layout_.fronts;
   options.cli = layout_.program;
   options.on_health = [](const GpuId& gpu, GpuHealth health, const std::string& reason) {
     Log(health == GpuHealth::kHealthy ? LogLevel::kInfo : LogLevel::kWarning,

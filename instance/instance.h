@@ -23,6 +23,7 @@ struct InstanceOptions {
   std::vector<std::string> names;           // Further names for the certificate that is made.
   std::vector<std::string> cgroup_folders;  // See runtime::SandboxOptions.
   std::string web_root;                     // Empty: as the layout says.
+  bool hardened = false;                    // See agent::LocalAgentOptions::fronts.
 };
 
 // What to tell whoever started it.

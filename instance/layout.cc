@@ -22,6 +22,7 @@ Result<Layout> LayoutOf(const std::string& program) {
   Layout layout{.program = program,
                 .supervisor = (bin / "sluice-supervise").string(),
                 .interposer = (top / "lib/libsluice-cuda.so").string(),
+                .fronts = (top / "lib/front").string(),
                 .simgpu = (top / "lib/simgpu").string(),
                 .web = (top / "web").string()};
   std::error_code ignored;

@@ -12,6 +12,7 @@ struct Layout {
   std::string program;     // bin/sluice itself.
   std::string supervisor;  // bin/sluice-supervise.
   std::string interposer;  // lib/libsluice-cuda.so.
+  std::string fronts;      // lib/front: what stands in the driver's place in the hardened mode.
   std::string simgpu;      // lib/simgpu: the folder of the simulated driver.
   std::string web;         // web: the browser's client; empty when it was not built.
 };

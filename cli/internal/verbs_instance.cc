@@ -48,6 +48,11 @@ Action MakeUp(CLI::App& app) {
                  options.cgroup_folders,
                  "A control group folder handed to Sluice, for CPU and memory limits; default: "
                  "none, limits are then per process");
+  app.add_flag("--hardened",
+               options.hardened,
+               "Libraries of Sluice in the driver's place inside shares: more ways to the driver "
+               "meet the limit; default: the preload alone")
+      ->envname("SLUICE_HARDENED");
   app.add_option("--web", options.web_root, "Folder of the web client; default: the built one");
   app.get_option("--tls-certificate")->needs(app.get_option("--tls-key"));
   app.get_option("--tls-key")->needs(app.get_option("--tls-certificate"));
