@@ -133,8 +133,8 @@ class Sluice final : public Policy {
     return best;
   }
 
-  // How much more card the slot has than the demand needs, then how different their CPU is; -1 if
-  // it is for another number of cards or too small.
+  // How much more card the slot has than the demand needs, then how different their CPU and main
+  // memory are; -1 if it is for another number of cards or too small.
   int32_t Excess(DemandIndex demand, NodeIndex node, const Slot& slot) const {
     const Demand& asked = shadow_.demand(demand);
     const Demand& kept = shadow_.demand(slot.demand);
@@ -154,8 +154,17 @@ class Sluice final : public Policy {
         state.memory_free + kept.main_memory.value() < asked.main_memory.value()) {
       return -1;
     }
-    const int64_t cores = std::abs(kept.cpu_millis - asked.cpu_millis) / 100;
-    return memory * 1'000 + static_cast<int32_t>(std::min<int64_t>(cores, 999));
+    const NodeType& type = shadow_.type(state.type);
+    const int32_t beside =
+        PartBetween(kept.cpu_millis, asked.cpu_millis, type.cpu_millis) +
+        PartBetween(kept.main_memory.value(), asked.main_memory.value(), type.memory.value());
+    return memory * 1'000 + std::min(beside, 999);
+  }
+
+  // The difference in thousandths of what such a node has.
+  static int32_t PartBetween(int64_t a, int64_t b, int64_t all) {
+    const double part = static_cast<double>(a > b ? a - b : b - a) / static_cast<double>(all);
+    return static_cast<int32_t>(std::min(part, 1.0) * 1'000);
   }
 
   // The slot's card must take the demand in the true ledger, too: it may be out of service.

@@ -49,39 +49,69 @@ double PlayedPercent(Ledger ledger, Policy& policy, const std::vector<DemandInde
   return static_cast<double>(placed_millis) / (10.0 * static_cast<double>(ledger.cards()));
 }
 
+struct Candidate {
+  Choice choice;
+  scheduler::Targets targets;
+};
+
+// Programs whose layout lost much of what they promised are not worth playing.
+constexpr int64_t kLostPermilleMax = 6;
+
+std::vector<Candidate> Candidates(const Ledger& ledger,
+                                  const Mix& mix,
+                                  const Rehearsal& rehearsal) {
+  std::vector<Candidate> candidates;
+  for (const int load : rehearsal.loads_percent) {
+    const std::vector<Expected> expected = Scaled(ledger, mix, load);
+    for (const int easy : rehearsal.easy) {
+      Candidate candidate;
+      candidate.choice.load_percent = load;
+      candidate.choice.options.easy = easy;
+      auto program = MakeTargets(ledger, expected, candidate.choice.options);
+      if (!program) continue;
+      const int64_t lost_millis = program->bound_millis - program->placed_millis;
+      if (lost_millis > static_cast<int64_t>(ledger.cards()) * kLostPermilleMax) continue;
+      candidate.targets = std::move(program->targets);
+      candidates.push_back(std::move(candidate));
+    }
+  }
+  return candidates;
+}
+
 }  // namespace
 
 Choice Rehearse(const Ledger& ledger, const Mix& mix, const Rehearsal& rehearsal) {
-  const std::vector<DemandIndex> plays[] = {
-      Draw(ledger, mix, rehearsal.measured_at_percent, rehearsal.seed),
-      Draw(ledger, mix, rehearsal.measured_at_percent, rehearsal.seed + 1)};
-  const auto played = [&](const Choice& choice, size_t play) {
-    const auto program =
-        MakeTargets(ledger, Scaled(ledger, mix, choice.load_percent), choice.options);
-    if (!program) return 0.0;
-    const auto policy = scheduler::MakeSluice(rehearsal.fgd_mix, program->targets);
-    return PlayedPercent(ledger, *policy, plays[play]);
-  };
-  std::vector<Choice> choices;
-  for (const int load : rehearsal.loads_percent) {
-    for (const int cpu_easy : rehearsal.cpu_easy) {
-      Choice& choice = choices.emplace_back();
-      choice.load_percent = load;
-      choice.options.cpu_easy = cpu_easy;
-      choice.rehearsed_percent = played(choice, 0);
+  std::vector<std::vector<DemandIndex>> plays;
+  for (int play = 0; play < std::max(rehearsal.plays, 1); ++play) {
+    plays.push_back(Draw(
+        ledger, mix, rehearsal.measured_at_percent, rehearsal.seed + static_cast<uint64_t>(play)));
+  }
+  const auto play = [&](const scheduler::Targets& targets, size_t first, size_t last) {
+    double sum_percent = 0;
+    for (size_t i = first; i < last; ++i) {
+      const auto policy = scheduler::MakeSluice(rehearsal.fgd_mix, targets);
+      sum_percent += PlayedPercent(ledger, *policy, plays[i]);
     }
+    return sum_percent;
+  };
+  std::vector<Candidate> candidates = Candidates(ledger, mix, rehearsal);
+  for (Candidate& candidate : candidates) {
+    candidate.choice.rehearsed_percent = play(candidate.targets, 0, 1);
   }
-  // Stable: of equally good ones the first, which plans for the lower load.
-  std::ranges::stable_sort(choices, std::greater(), &Choice::rehearsed_percent);
-  choices.resize(std::min(choices.size(), static_cast<size_t>(rehearsal.finalists)));
-  for (Choice& choice : choices) {
-    choice.rehearsed_percent = (choice.rehearsed_percent + played(choice, 1)) / 2;
+  const auto rehearsed = [](const Candidate& c) { return c.choice.rehearsed_percent; };
+  // Stable: of equally good ones the first.
+  std::ranges::stable_sort(candidates, std::greater(), rehearsed);
+  candidates.resize(std::min(candidates.size(), static_cast<size_t>(rehearsal.finalists)));
+  for (Candidate& candidate : candidates) {
+    double& percent = candidate.choice.rehearsed_percent;
+    percent =
+        (percent + play(candidate.targets, 1, plays.size())) / static_cast<double>(plays.size());
   }
-  std::ranges::stable_sort(choices, std::greater(), &Choice::rehearsed_percent);
-  Choice best = choices.empty() ? Choice{} : choices.front();
-  for (const auto& play : plays) {
+  std::ranges::stable_sort(candidates, std::greater(), rehearsed);
+  Choice best = candidates.empty() ? Choice{} : candidates.front().choice;
+  for (const auto& arrivals : plays) {
     const auto fgd = scheduler::MakeFgd(rehearsal.fgd_mix);
-    best.fgd_percent += PlayedPercent(ledger, *fgd, play) / 2;
+    best.fgd_percent += PlayedPercent(ledger, *fgd, arrivals) / static_cast<double>(plays.size());
   }
   best.use_targets = best.rehearsed_percent > best.fgd_percent;
   return best;

@@ -21,14 +21,12 @@ struct Expected {
 };
 
 struct ProgramOptions {
-  // Parts per 100 of a node type's free CPU. Up to `cpu_easy` its use costs nothing in the program;
-  // beyond it is avoided where another node type can serve; beyond `cpu_most` nothing is planned,
-  // as whole claims never fill a node to the last core. Lower `cpu_easy`: more balanced nodes, but
-  // node types with much CPU are used up early.
-  int cpu_easy = 85;
-  int cpu_most = 97;
-  // The same for main memory.
-  int memory_most = 98;
+  // Parts per 100 of the CPU and of the main memory that a node type has free. Up to `easy` their
+  // use costs nothing in the program; beyond it is avoided where another node type can serve;
+  // beyond `most` nothing is planned, as whole claims never fill a node to the last core. Lower
+  // `easy`: more even use, but node types with much CPU are used up early.
+  int easy = 85;
+  int most = 97;
   // Whether shares are put together so that they fill cards. Off: each share goes to the fullest
   // card that takes it, largest first.
   bool complete_cards = true;
@@ -57,12 +55,13 @@ std::vector<Expected> Scaled(const scheduler::Ledger& ledger,
 // The guard: which program does best, or whether none beats plain FGD, is found by playing through
 // arrivals drawn from the mix on an empty copy of the fleet.
 struct Rehearsal {
-  std::vector<int> loads_percent = {94, 95, 97, 98, 100, 102};
-  std::vector<int> cpu_easy = {78, 85, 92};
+  std::vector<int> loads_percent = {95, 97, 98, 100, 102};
+  std::vector<int> easy = {64, 71, 78, 85, 92};
   int measured_at_percent = 100;  // Of the capacity, arrived.
   uint64_t seed = 1;              // Of the drawn arrivals.
-  int finalists = 4;              // Played a second time, with other arrivals.
-  scheduler::Mix fgd_mix;         // What FGD measures fragments with.
+  int plays = 4;
+  int finalists = 5;       // After one play; these are played all.
+  scheduler::Mix fgd_mix;  // What FGD measures fragments with.
 };
 struct Choice {
   bool use_targets = false;  // False: plain FGD did better.

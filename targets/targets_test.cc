@@ -170,7 +170,7 @@ TEST(Rehearsal, ChoosesWhatDoesBetterThanFgd) {
   for (const auto& [millis, count] : {std::pair{650, 8}, {350, 8}, {470, 8}, {370, 8}, {160, 8}}) {
     mix.counts.emplace_back(ledger.Intern({.cpu_millis = 1000, .memory = Bytes(millis)}), count);
   }
-  Rehearsal rehearsal{.loads_percent = {95, 100}, .cpu_easy = {85}, .fgd_mix = mix};
+  Rehearsal rehearsal{.loads_percent = {95, 100}, .easy = {85}, .fgd_mix = mix};
   const Choice choice = Rehearse(ledger, mix, rehearsal);
   EXPECT_TRUE(choice.use_targets);
   EXPECT_GT(choice.rehearsed_percent, choice.fgd_percent);

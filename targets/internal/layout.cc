@@ -104,9 +104,13 @@ class Layout {
     }
     FillCards(s, shares, items);
     FillFullest(s, shares, items);
-    std::ranges::stable_sort(items, [](const Item& a, const Item& b) {
-      return std::tuple(a.cards, a.cpu_millis, a.card_millis) >
-             std::tuple(b.cards, b.cpu_millis, b.card_millis);
+    const auto weight = [&](const Item& item) {
+      const Parts parts = PartsOf(supply, item.cpu_millis, item.memory);
+      return std::max(parts.cpu, parts.memory);
+    };
+    std::ranges::stable_sort(items, [&](const Item& a, const Item& b) {
+      return std::tuple(a.cards, weight(a), a.card_millis) >
+             std::tuple(b.cards, weight(b), b.card_millis);
     });
     for (const Item& item : items) PlaceItem(supply, item);
     std::ranges::stable_sort(without_cards, std::greater(), [&](DemandIndex d) {
@@ -182,6 +186,25 @@ class Layout {
     }
   }
 
+  // CPU and main memory as parts of what such a node has in all.
+  struct Parts {
+    double cpu = 0;
+    double memory = 0;
+  };
+  Parts PartsOf(const Supply& supply, int64_t cpu_millis, int64_t memory) const {
+    const scheduler::NodeType& type = scratch_.type(supply.type);
+    const auto part = [](int64_t of, int64_t all) {
+      return static_cast<double>(of) / static_cast<double>(std::max<int64_t>(all, 1));
+    };
+    return {part(cpu_millis, type.cpu_millis), part(memory, type.memory.value())};
+  }
+  // The scarcer of the two.
+  double FreePart(const Supply& supply, NodeIndex node) const {
+    const NodeState& state = scratch_.node(node);
+    const Parts free = PartsOf(supply, state.cpu_free, state.memory_free);
+    return std::min(free.cpu, free.memory);
+  }
+
   bool HasRoom(NodeIndex node, int64_t cpu_millis, int64_t memory) const {
     const NodeState& state = scratch_.node(node);
     return state.open && state.cpu_free >= cpu_millis && state.memory_free >= memory &&
@@ -201,8 +224,8 @@ class Layout {
     return std::nullopt;
   }
 
-  // One card: where most CPU is left per free card, so that no node runs out of it before its
-  // cards. Several: where fewest cards are left.
+  // One card: where most CPU and main memory is left per free card, so that no node runs out of
+  // them before its cards. Several: where fewest cards are left.
   void PlaceItem(const Supply& supply, const Item& item) {
     std::optional<NodeIndex> best;
     double most = -std::numeric_limits<double>::infinity();
@@ -210,8 +233,8 @@ class Layout {
     for (const NodeIndex node : supply.nodes) {
       if (!HasRoom(node, item.cpu_millis, item.memory)) continue;
       if (unheld ? unheld_[node] < item.cards : !CardOf(node, supply.groups[item.group])) continue;
-      const auto cpu = static_cast<double>(scratch_.node(node).cpu_free);
-      const double value = item.cards > 1 ? -unheld_[node] : cpu / std::max(unheld_[node], 1);
+      const double value =
+          item.cards > 1 ? -unheld_[node] : FreePart(supply, node) / std::max(unheld_[node], 1);
       if (value > most) {
         most = value;
         best = node;
@@ -228,7 +251,7 @@ class Layout {
     }
   }
 
-  // Fullest in CPU first, but nodes whose cards still wait for claims last, and of those the one
+  // Fullest first, but nodes whose cards still wait for claims last, and of those the one
   // that has most.
   void PlaceWithoutCards(const Supply& supply, DemandIndex index) {
     const Demand& demand = scratch_.demand(index);
@@ -236,8 +259,8 @@ class Layout {
     double least = std::numeric_limits<double>::infinity();
     for (const NodeIndex node : supply.nodes) {
       if (!HasRoom(node, demand.cpu_millis, demand.main_memory.value())) continue;
-      const auto cpu = static_cast<double>(scratch_.node(node).cpu_free);
-      const double value = unheld_[node] > 0 ? 1e18 - cpu / unheld_[node] : cpu;
+      const double free = FreePart(supply, node);
+      const double value = unheld_[node] > 0 ? 2 - free / unheld_[node] : free;
       if (value < least) {
         least = value;
         best = node;

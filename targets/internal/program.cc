@@ -14,9 +14,11 @@ using scheduler::Ledger;
 // among equally good answers.
 constexpr double kWorthOfCpuOnly = 0.05;  // A claim without cards: served, but not before cards.
 constexpr double kCostOfCard = 1e-3;      // So that no card is filled for nothing.
-// Per core beyond the easy part, in two steps, so that node types share the load.
+// Per core and per GiB of main memory beyond the easy part, in two steps, so that node types share
+// the load. A card has some ten cores and forty GiB beside it.
 constexpr double kCostOfCore = 1e-4;
-constexpr double kCostOfLastCore = 4e-4;
+constexpr double kCostOfGib = 2.5e-5;
+constexpr double kDearer = 4;  // The second step.
 // One number per card needs some twenty rounds; memory and compute that have nothing to do with
 // each other some eighty.
 constexpr int kRoundsMax = 100;
@@ -64,7 +66,8 @@ class Builder {
         columns_(expected.size(), std::vector<int>(supplies.size(), -1)) {
     for (size_t s = 0; s < supplies.size(); ++s) {
       AddClaims(s);
-      AddCores(s);
+      AddHard(rows_.Cpu(s), supplies[s].cores_free, kCostOfCore);
+      AddHard(rows_.Memory(s), supplies[s].memory_gib_free, kCostOfGib);
       AddFirstFillings(s);
     }
   }
@@ -97,9 +100,9 @@ class Builder {
     for (size_t i = 0; i < expected_.size(); ++i) set(rows_.Demand(i), expected_[i].count);
     for (size_t s = 0; s < supplies_.size(); ++s) {
       const Supply& supply = supplies_[s];
-      set(rows_.Cpu(s), supply.cores_free < 0 ? 1e30 : supply.cores_free * options_.cpu_easy / 100);
-      set(rows_.Memory(s),
-          supply.memory_gib_free < 0 ? 1e30 : supply.memory_gib_free * options_.memory_most / 100);
+      const auto easy = [&](double free) { return free < 0 ? 1e30 : free * options_.easy / 100; };
+      set(rows_.Cpu(s), easy(supply.cores_free));
+      set(rows_.Memory(s), easy(supply.memory_gib_free));
       for (size_t g = 0; g < supply.groups.size(); ++g) {
         set(rows_.Cards(s, g), supply.groups[g].cards);
       }
@@ -132,13 +135,12 @@ class Builder {
     }
   }
 
-  // Cores beyond the easy part, dearer in two steps.
-  void AddCores(size_t s) {
-    const double cores = supplies_[s].cores_free;
-    const double rest = cores * std::max(options_.cpu_most - options_.cpu_easy, 0) / 100;
-    if (cores < 0 || rest <= 0) return;
-    solver_.Add(kCostOfCore, {{rows_.Cpu(s), -1}}, rest / 2);
-    solver_.Add(kCostOfLastCore, {{rows_.Cpu(s), -1}}, rest / 2);
+  // What is beyond the easy part of the row's resource.
+  void AddHard(int row, double free, double cost) {
+    const double rest = free * std::max(options_.most - options_.easy, 0) / 100;
+    if (free < 0 || rest <= 0) return;
+    solver_.Add(cost, {{row, -1}}, rest / 2);
+    solver_.Add(cost * kDearer, {{row, -1}}, rest / 2);
   }
 
   // As many of one size as fit, for each size: the program has an answer from the start.

@@ -2,6 +2,7 @@
 #include "targets/internal/supply.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace sluice::targets {
 namespace {
@@ -58,6 +59,14 @@ void AddDemands(const Ledger& ledger,
   }
 }
 
+using Describing = std::tuple<int64_t, Bytes, int, std::vector<scheduler::CardKind>>;
+Describing Description(const Ledger& ledger, TypeIndex index) {
+  const NodeType& type = ledger.type(index);
+  std::vector<scheduler::CardKind> kinds;
+  for (const scheduler::KindIndex kind : type.kinds) kinds.push_back(ledger.kind(kind));
+  return {type.cpu_millis, type.memory, type.slots, std::move(kinds)};
+}
+
 }  // namespace
 
 std::vector<Supply> SuppliesOf(const Ledger& ledger, const std::vector<Expected>& expected) {
@@ -72,6 +81,7 @@ std::vector<Supply> SuppliesOf(const Ledger& ledger, const std::vector<Expected>
     const bool mixed =
         std::ranges::adjacent_find(type.kinds, std::ranges::not_equal_to()) != type.kinds.end();
     if (supply.nodes.empty() || mixed) continue;
+    supply.type = index;
     if (!type.kinds.empty()) supply.kind = type.kinds.front();
     if (type.cpu_millis >= scheduler::kUnlimited) supply.cores_free = -1;
     if (type.memory.value() >= scheduler::kUnlimited) supply.memory_gib_free = -1;
@@ -81,6 +91,11 @@ std::vector<Supply> SuppliesOf(const Ledger& ledger, const std::vector<Expected>
     AddDemands(ledger, expected, index, supply);
     supplies.push_back(std::move(supply));
   }
+  // By what they are and not by when their first node was added: of several best answers of the
+  // program it is then always the same one that is found, and what was rehearsed is what is used.
+  std::ranges::stable_sort(supplies, [&](const Supply& a, const Supply& b) {
+    return Description(ledger, a.type) < Description(ledger, b.type);
+  });
   return supplies;
 }
 

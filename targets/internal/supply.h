@@ -19,6 +19,7 @@ struct CardGroup {
 
 // What the nodes of one type have left, and who could use it.
 struct Supply {
+  scheduler::TypeIndex type = 0;
   scheduler::KindIndex kind = 0;
   std::vector<scheduler::NodeIndex> nodes;
   double cores_free = 0;  // Negative: not limited.
