@@ -108,16 +108,20 @@ double Percentile(std::vector<float>& values, double part) {
 // The fragments of a fleet, kept up to date node by node.
 class FragmentSum {
  public:
-  FragmentSum(const Ledger& ledger, const Mix& mix) : fragments_(ledger, mix) {
+  FragmentSum(const Ledger& ledger, const Mix& mix) : fragments_(ledger, mix), seen_(ledger.now()) {
     for (scheduler::NodeIndex node = 0; node < ledger.nodes(); ++node) {
       of_.push_back(fragments_.Now(ledger, node));
       sum_ += of_.back();
     }
   }
-  void Update(const Ledger& ledger, scheduler::NodeIndex node) {
-    sum_ -= of_[node];
-    of_[node] = fragments_.Now(ledger, node);
-    sum_ += of_[node];
+  // Looks at the nodes that have changed since the last look.
+  void Update(const Ledger& ledger) {
+    for (const scheduler::NodeIndex node : ledger.ChangesSince(seen_)) {
+      sum_ -= of_[node];
+      of_[node] = fragments_.Now(ledger, node);
+      sum_ += of_[node];
+    }
+    seen_ = ledger.now();
   }
   // Thousandths of a card.
   double Milli() const {
@@ -128,6 +132,93 @@ class FragmentSum {
   Fragments fragments_;
   std::vector<int64_t> of_;
   int64_t sum_ = 0;
+  uint64_t seen_;  // Position in the ledger's log.
+};
+
+// One replay under way.
+class Run {
+ public:
+  Run(TraceFleet& fleet, scheduler::Policy& policy, const ReplayOptions& options)
+      : fleet_(fleet),
+        policy_(policy),
+        options_(options),
+        placer_(fleet.ledger, policy),
+        fragments_(fleet.ledger, fleet.mix) {
+    result_.policy = policy.name();
+    result_.seed = options.seed;
+  }
+
+  // False, and nothing done, if it is beyond the load asked for.
+  bool Arrive(Arrival arrival) {
+    const TracePod& pod = fleet_.pods[arrival.row];
+    const int64_t milli = int64_t{pod.gpus} * pod.gpu_milli;
+    const double load = Percent(arrived_ + milli);
+    if (std::nearbyint(load) > options_.load_percent) return false;
+    arrived_ += milli;
+    ++result_.arrivals;
+    if (Place(arrival)) {
+      allocated_ += milli;
+      fragments_.Update(fleet_.ledger);
+    } else {
+      ++result_.failed[KindOf(pod)];
+    }
+    allocation_.Add(load, Percent(allocated_));
+    const auto free = static_cast<double>(fleet_.capacity_milli - allocated_);
+    fragment_.Add(load, free > 0 ? fragments_.Milli() / free * 100 : 0);
+    return true;
+  }
+
+  ReplayResult Finish() {
+    result_.allocation_pct = allocation_.Means();
+    result_.fragment_pct = fragment_.Means();
+    const double sum_us = std::accumulate(latency_us_.begin(), latency_us_.end(), 0.0);
+    if (sum_us > 0) {
+      result_.decisions_per_s = 1e6 * static_cast<double>(latency_us_.size()) / sum_us;
+    }
+    result_.latency_us_p50 = Percentile(latency_us_, 0.5);
+    result_.latency_us_p99 = Percentile(latency_us_, 0.99);
+    return std::move(result_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  double Percent(int64_t milli) const {
+    return static_cast<double>(milli) / static_cast<double>(fleet_.capacity_milli) * 100;
+  }
+
+  bool Place(Arrival& arrival) {
+    const DemandIndex demand = fleet_.demand_of[arrival.row];
+    Clock::time_point start = Clock::now();
+    Clock::duration took{};
+    const bool placed = placer_.Choose(demand, placement_);
+    if (options_.on_arrival) {
+      took += Clock::now() - start;
+      arrival.placement = placed ? &placement_ : nullptr;
+      options_.on_arrival(fleet_, arrival);
+      start = Clock::now();
+    }
+    if (placed) {
+      fleet_.ledger.Bind(demand, placement_);
+      policy_.OnPlaced(fleet_.ledger, demand, placement_);
+    }
+    took += Clock::now() - start;
+    latency_us_.push_back(std::chrono::duration<float, std::micro>(took).count());
+    return placed;
+  }
+
+  TraceFleet& fleet_;
+  scheduler::Policy& policy_;
+  const ReplayOptions& options_;
+  scheduler::Placer placer_;
+  FragmentSum fragments_;
+  Sampler allocation_;
+  Sampler fragment_;
+  std::vector<float> latency_us_;
+  int64_t arrived_ = 0;
+  int64_t allocated_ = 0;
+  Placement placement_;
+  ReplayResult result_;
 };
 
 using PolicyMaker = std::unique_ptr<scheduler::Policy> (*)(const TraceFleet&, uint64_t seed);
@@ -180,62 +271,12 @@ ReplayResult Replay(TraceFleet& fleet,
                     scheduler::Policy& policy,
                     const std::vector<int32_t>& arrivals,
                     const ReplayOptions& options) {
-  using Clock = std::chrono::steady_clock;
-  Ledger& ledger = fleet.ledger;
-  ReplayResult result{.policy = std::string(policy.name()), .seed = options.seed};
-  scheduler::Placer placer(ledger, policy);
-  FragmentSum fragments(ledger, fleet.mix);
-  Sampler allocation;
-  Sampler fragment;
-  std::vector<float> latency_us;
-  latency_us.reserve(arrivals.size());
-  const auto capacity = static_cast<double>(fleet.capacity_milli);
-  int64_t arrived = 0;
-  int64_t allocated = 0;
-  Placement placement;
-  for (const int32_t row : arrivals) {
-    const TracePod& pod = fleet.pods[static_cast<size_t>(row)];
-    const DemandIndex demand = fleet.demand_of[static_cast<size_t>(row)];
-    const int64_t milli = int64_t{pod.gpus} * pod.gpu_milli;
-    arrived += milli;
-    auto start = Clock::now();
-    std::chrono::duration<float, std::micro> took(0);
-    const bool placed = placer.Choose(demand, placement);
-    if (options.on_arrival) {
-      took += Clock::now() - start;
-      options.on_arrival(fleet,
-                         {.number = latency_us.size(),
-                          .of = arrivals.size(),
-                          .row = static_cast<size_t>(row),
-                          .placement = placed ? &placement : nullptr});
-      start = Clock::now();
-    }
-    if (placed) {
-      ledger.Bind(demand, placement);
-      policy.OnPlaced(ledger, demand, placement);
-    }
-    took += Clock::now() - start;
-    latency_us.push_back(took.count());
-    ++result.arrivals;
-    if (placed) {
-      allocated += milli;
-      fragments.Update(ledger, placement.node);
-    } else {
-      ++result.failed[KindOf(pod)];
-    }
-    const double load = static_cast<double>(arrived) / capacity * 100;
-    if (load > options.load_percent) break;
-    allocation.Add(load, static_cast<double>(allocated) / capacity * 100);
-    const double free = static_cast<double>(fleet.capacity_milli - allocated);
-    fragment.Add(load, free > 0 ? fragments.Milli() / free * 100 : 0);
+  Run run(fleet, policy, options);
+  for (size_t i = 0; i < arrivals.size(); ++i) {
+    const auto row = static_cast<size_t>(arrivals[i]);
+    if (!run.Arrive({.number = i, .of = arrivals.size(), .row = row})) break;
   }
-  result.allocation_pct = allocation.Means();
-  result.fragment_pct = fragment.Means();
-  const double sum_us = std::accumulate(latency_us.begin(), latency_us.end(), 0.0);
-  if (sum_us > 0) result.decisions_per_s = 1e6 * static_cast<double>(latency_us.size()) / sum_us;
-  result.latency_us_p50 = Percentile(latency_us, 0.5);
-  result.latency_us_p99 = Percentile(latency_us, 0.99);
-  return result;
+  return run.Finish();
 }
 
 }  // namespace sluice::sim

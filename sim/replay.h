@@ -59,13 +59,13 @@ struct ReplayResult {
 struct Arrival {
   size_t number = 0;  // From 0.
   size_t of = 0;
-  size_t row = 0;  // Of the request list.
+  size_t row = 0;                                   // Of the request list.
   const scheduler::Placement* placement = nullptr;  // Null: it fits nowhere.
 };
 
 struct ReplayOptions {
   uint64_t seed = 42;
-  int load_percent = kLoadPercentMax;  // Arrivals beyond it are left out.
+  int load_percent = kLoadPercentMax;  // The replay ends before the load rounds to more.
   // Called for each arrival with the ledger before it; not timed. May be empty.
   std::function<void(const TraceFleet&, const Arrival&)> on_arrival;
 };

@@ -7,6 +7,10 @@
 #include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "sim/policies.h"
+#include "sim/report.h"
 
 namespace sluice::sim {
 namespace {
@@ -73,6 +77,57 @@ TEST(Replay, LeavesOutWhatArrivesBeyondTheLoad) {
   EXPECT_EQ(result.allocation_pct, allocation);
 }
 
+TEST(Report, TellsProgramsTheWholeResult) {
+  const Variant variant{.nodes = {Machine("a", 1)}, .pods = {Pod(1, 600), Pod(2, 1000)}};
+  const nlohmann::json json = ToJson(RunOn(variant, "fgd", {0, 0, 1}, {.seed = 7}));
+  EXPECT_EQ(json["policy"], "fgd");
+  EXPECT_EQ(json["seed"], 7);
+  EXPECT_EQ(json["moves"], 0);
+  EXPECT_EQ(json["arrivals"], 3);
+  EXPECT_EQ(json["failed"], (nlohmann::json{{"share", 1}, {"2 cards", 1}}));
+  EXPECT_EQ(json["allocation_pct"], (nlohmann::json{{"60", 60.0}, {"120", 60.0}, {"320", 60.0}}));
+  EXPECT_EQ(json["fragment_pct"]["60"], 100.0);
+  EXPECT_GT(json["decisions_per_s"], 0);
+  EXPECT_GE(json["latency_us"]["p99"], json["latency_us"]["p50"]);
+}
+
+TEST(Report, SaysWhereAnArrivalWentOrWhyNowhere) {
+  const Variant variant{.nodes = {Machine("a", 0), Machine("b", 2)}, .pods = {Pod(1, 600)}};
+  TraceFleet fleet = MakeTraceFleet(variant, {0, 1});
+  std::vector<std::string> said;
+  const auto policy = MakePolicy("first_fit", fleet, 1);
+  Replay(fleet,
+         **policy,
+         {0, 0, 0},
+         {.on_arrival = [&](const TraceFleet& now, const Arrival& arrival) {
+           said.push_back(Say(now, arrival));
+         }});
+  EXPECT_THAT(said,
+              testing::ElementsAre("arrival 1: on b, card 0",
+                                   "arrival 2: on b, card 1",
+                                   "arrival 3: fits nowhere; 2 cards: 2 too little memory "
+                                   "(largest free 40%); would fit: 40%"));
+}
+
+TEST(Report, ShowsEveryTenthLoad95AndTheLast) {
+  Curve curve;
+  for (int load = 0; load <= 103; ++load) curve[load] = 0;
+  EXPECT_THAT(LoadsShown(curve),
+              testing::ElementsAre(10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100, 103));
+}
+
+TEST(Report, MeansPublishedValuesOfAllSeedsOrNone) {
+  const Published published{.loads = {95, 100},
+                            .curves = {{"alloc_pct", "default", "06-FGD", 1, {90, 94}},
+                                       {"alloc_pct", "default", "06-FGD", 2, {92, 95}},
+                                       {"frag_ratio_pct", "default", "06-FGD", 1, {1, 1}},
+                                       {"alloc_pct", "cpu050", "06-FGD", 1, {1, 1}}}};
+  const std::map<int, double> means = {{95, 91}, {100, 94.5}};
+  EXPECT_EQ(PublishedMeans(published, "default", "fgd", {1, 2}), means);
+  EXPECT_TRUE(PublishedMeans(published, "default", "fgd", {1, 3}).empty());
+  EXPECT_TRUE(PublishedMeans(published, "default", "sluice", {1}).empty());
+}
+
 TEST(Replay, NamesThePoliciesThereAre) {
   const TraceFleet fleet = MakeTraceFleet({.nodes = {Machine("a", 1)}, .pods = {Pod(1, 500)}}, {0});
   EXPECT_THAT(MakePolicy("guess", fleet, 1).error().message, HasSubstr("first_fit"));
@@ -82,6 +137,8 @@ TEST(Replay, NamesThePoliciesThereAre) {
     EXPECT_EQ((*policy)->name(), name);
   }
   EXPECT_THAT(PolicyNames(), Contains("fgd"));
+  Policies all;
+  EXPECT_THAT(all.Make("guess", fleet, 1).error().message, HasSubstr("sluice"));
 }
 
 // The published table. `exact`: to 0.01 points; else the study's own bound, 0.53: the lists whose

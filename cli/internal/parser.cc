@@ -18,6 +18,7 @@ constexpr std::array kGroups = {
     Group{"user", "People and roles (admins)", nullptr},
     Group{"token", "Tokens for programs", nullptr},
     Group{"audit", "Who did what", nullptr},
+    Group{"sim", "Play traces against fleets and policies, without an instance", nullptr},
 };
 
 }  // namespace
@@ -29,7 +30,7 @@ std::span<const Group> Groups() {
 std::vector<Verb> AllVerbs() {
   std::vector<Verb> all;
   for (const std::span<const Verb> verbs :
-       {InstanceVerbs(), DesktopVerbs(), GpuVerbs(), PoolVerbs(), AdminVerbs()}) {
+       {InstanceVerbs(), DesktopVerbs(), GpuVerbs(), PoolVerbs(), AdminVerbs(), SimVerbs()}) {
     all.insert(all.end(), verbs.begin(), verbs.end());
   }
   return all;

@@ -43,6 +43,7 @@ std::span<const Verb> DesktopVerbs();
 std::span<const Verb> GpuVerbs();
 std::span<const Verb> PoolVerbs();
 std::span<const Verb> AdminVerbs();
+std::span<const Verb> SimVerbs();
 std::vector<Verb> AllVerbs();
 
 // What `sluice gpu` does without a verb: the share inside, the list outside.

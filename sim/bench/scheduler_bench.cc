@@ -172,7 +172,7 @@ void TimeTrace(const Variant& variant, const std::string& policy) {
   for (int run = 0; run < 5; ++run) {
     TraceFleet fleet = MakeTraceFleet(variant, order.nodes);
     const auto made = MakePolicy(policy, fleet, order.seed);
-    const ReplayResult result = Replay(fleet, **made, order.pods, {.fragments = false});
+    const ReplayResult result = Replay(fleet, **made, order.pods, {.seed = order.seed});
     if (result.decisions_per_s < best.per_s) continue;
     best = {result.decisions_per_s,
             result.latency_us_p50,
