@@ -50,6 +50,7 @@ struct PreparedShare {
   std::vector<std::string> device_nodes;
   std::vector<std::string> library_dirs;  // For the sandbox's ld.so.cache.
   std::string preload;                    // Path inside, for the sandbox's /etc/ld.so.preload.
+  std::vector<std::string> environment;   // "NAME=value", for programs; a tenant may change it.
 };
 
 struct ShareProcess {

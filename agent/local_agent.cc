@@ -21,6 +21,7 @@
 #include "agent/internal/compute.h"
 #include "agent/internal/files.h"
 #include "agent/internal/front.h"
+#include "agent/internal/mps.h"
 #include "agent/internal/process_look.h"
 #include "agent/internal/share_region.h"
 #include "base/guarded.h"
@@ -137,6 +138,7 @@ class LocalAgent final : public Agent {
   SystemClock clock_;
   device::Backend& backend_;
   CardSampler sampler_;
+  bool mps_ = false;  // Constant once started.
   Guarded<State> state_;
   std::unique_ptr<Compute> compute_;
   File epoll_;
@@ -165,7 +167,8 @@ Result<void> LocalAgent::Start() {
     return Fail(Code::kResourceExhausted, "no file descriptors left");
   }
   ArbiterOptions arbiter;
-  arbiter.open = access(options_.mps_control.c_str(), F_OK) == 0;
+  mps_ = MpsRuns(options_.mps_control);
+  arbiter.open = mps_;
   auto compute = Compute::Start(arbiter);
   if (!compute) {
     return Fail(compute.error());
@@ -453,6 +456,9 @@ Result<PreparedShare> LocalAgent::Prepare(const ShareSpec& spec) {
     if (auto put = PutFronts(options_.fronts, prepared); !put) {
       return Fail(put.error());
     }
+  }
+  if (mps_) {
+    AddMps(options_.mps_control, spec.allocations, prepared);
   }
   // The files are made under the lock, so that two preparations of one claim are one after another.
   return state_.With([&](State& state) -> Result<PreparedShare> {

@@ -63,6 +63,7 @@ class LocalAgentTest : public ::testing::Test {
     options.interposer = "/nowhere/libsluice-cuda.so";
     options.sample_every = sample_every_;
     options.sweep_every = 10ms;
+    options.mps_control = folder_ + "/mps/control";
     options.on_health = [this](const GpuId&, GpuHealth health, const std::string&) {
       health_ = health;
     };
@@ -137,6 +138,30 @@ class LocalAgentTest : public ::testing::Test {
   std::atomic<GpuHealth> health_{GpuHealth::kHealthy};
   std::vector<pid_t> children_;
 };
+
+TEST_F(LocalAgentTest, HandsTheShareItsPartWhereMpsDividesTheCard) {
+  std::filesystem::create_directories(folder_ + "/mps");
+  std::ofstream(folder_ + "/mps/control") << "";
+  Restart();
+  const auto environment = [&](int64_t guarantee) {
+    ShareSpec spec = Spec();
+    spec.allocations[0].guarantee = ComputeMillis(guarantee);
+    const auto prepared = agent_->Prepare(spec);
+    EXPECT_TRUE(prepared);
+    EXPECT_NE(
+        std::ranges::find(prepared->mounts, Mount{folder_ + "/mps", "/run/sluice/mps", false}),
+        prepared->mounts.end());
+    EXPECT_EQ(prepared->environment.at(0), "CUDA_MPS_PIPE_DIRECTORY=/run/sluice/mps");
+    return prepared->environment.at(1);
+  };
+  EXPECT_EQ(environment(300), "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=30");
+  EXPECT_EQ(environment(5), "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=1");
+  EXPECT_EQ(environment(0), "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=10");
+  // The daemon is gone: nothing divides the card for the shares that come now.
+  std::filesystem::remove_all(folder_ + "/mps");
+  Restart();
+  EXPECT_TRUE(agent_->Prepare(Spec())->environment.empty());
+}
 
 TEST_F(LocalAgentTest, WritesThePolicyThatTheSpecSays) {
   auto prepared = agent_->Prepare(Spec());

@@ -23,6 +23,7 @@ using shim::ShareBox;
 
 const std::string kBuild = SLUICE_BUILD_DIR;
 const std::string kProbe = kBuild + "/tests/shim_gate_probe";
+const std::string kGang = kBuild + "/tests/agent_gang_probe";
 
 bool Eventually(const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + 60s;
@@ -49,7 +50,7 @@ class ShareComputeTest : public ::testing::Test {
     ShareBox::Started program;
   };
 
-  ShareComputeTest() : box_(BoxOptions("1x24GiB")) {
+  explicit ShareComputeTest(const std::string& fleet = "1x24GiB") : box_(BoxOptions(fleet)) {
     device::nvidia::Options options;
     options.library = kBuild + "/lib/simgpu/libnvidia-ml.so.1";
     options.simulated_state = box_.state_folder();
@@ -75,15 +76,20 @@ class ShareComputeTest : public ::testing::Test {
 
   // A share with one program that is ready to work.
   Share Add(const std::string& claim, int64_t guarantee, int64_t cap = 0) {
+    return Add(claim, Cards(guarantee, cap), kProbe);
+  }
+  Share Add(const std::string& claim,
+            const std::vector<Allocation>& cards,
+            const std::string& program) {
     ShareSpec spec;
     spec.claim = ClaimId(claim);
     spec.label = claim;
-    spec.allocations = Cards(guarantee, cap);
+    spec.allocations = cards;
     spec.tenant_uid = geteuid();
     const auto prepared = agent_->Prepare(spec);
     EXPECT_TRUE(prepared) << prepared.error().message;
     box_.UseRegion(box_.folder() + "/shares/" + claim);
-    Share share{spec.claim, box_.Start({kProbe})};
+    Share share{spec.claim, box_.Start({program})};
     EXPECT_EQ(ShareBox::ReadLine(share.program.from), "ready");
     return share;
   }
@@ -154,6 +160,50 @@ TEST_F(ShareComputeTest, KeepsACapOfAShareThatIsAlone) {
   Share capped = Add("clm_capped", 300, 400);
   Work(capped, "kernel", 500, 0);
   EXPECT_TRUE(Eventually([&] { return Has(capped, 40); }));
+}
+
+TEST_F(ShareComputeTest, GivesTheCardToAHigherPriorityFirst) {
+  Share low = Add("clm_low", 700);
+  Share high = Add("clm_high", 300);
+  Work(low, "kernel", 1000, 0);
+  Work(high, "kernel", 1000, 0);
+  EXPECT_TRUE(Eventually([&] { return Has(low, 70) && Has(high, 30); }));
+  ASSERT_TRUE(agent_->Govern(high.claim, {.priority = 1}));
+  EXPECT_TRUE(Eventually(
+      [&] { return Of(high).compute_used.value() > 950 && Of(low).compute_used.value() < 50; }));
+  ASSERT_TRUE(agent_->Govern(high.claim, {.priority = 0}));
+  EXPECT_TRUE(Eventually([&] { return Has(low, 70) && Has(high, 30); }));
+}
+
+class TwoCardsTest : public ShareComputeTest {
+ protected:
+  TwoCardsTest() : ShareComputeTest("2x24GiB") {}
+  Allocation Card(size_t card, int64_t guarantee) const {
+    return {GpuId(box_.Uuid(card)), 2_GiB, ComputeMillis(guarantee), ComputeMillis(0)};
+  }
+  int64_t UsedOn(const Share& share, size_t card) {
+    return agent_->Usage(share.claim)->devices.at(card).compute_used.value();
+  }
+};
+
+// Its two cards stand still for each other, so each of them must be given while the other is.
+TEST_F(TwoCardsTest, CarryACollectiveBesideASharePerCard) {
+  Share first = Add("clm_first", {Card(0, 500)}, kProbe);
+  Share second = Add("clm_second", {Card(1, 500)}, kProbe);
+  Work(first, "kernel", 1000, 0);
+  Work(second, "kernel", 700, 1);
+  Share gang = Add("clm_gang", {Card(0, 500), Card(1, 500)}, kGang);
+  const auto rounds = [&] {
+    EXPECT_EQ(write(gang.program.to, "\n", 1), 1);
+    return std::stoi(ShareBox::ReadLine(gang.program.from));
+  };
+  const auto all_have_turns = [&] {
+    return UsedOn(gang, 0) > 250 && UsedOn(gang, 1) > 250 && UsedOn(first, 0) > 250 &&
+           UsedOn(second, 0) > 250;
+  };
+  EXPECT_TRUE(Eventually([&] { return rounds() > 400 && all_have_turns(); }));
+  const int then = rounds();
+  EXPECT_TRUE(Eventually([&] { return rounds() > then + 400 && all_have_turns(); }));
 }
 
 TEST_F(ShareComputeTest, GoesOnWithoutAnAgentAndWithTheNextOne) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "instance/cards.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "device/nvidia/backend.h"
@@ -42,6 +43,11 @@ Result<Cards> OpenCards(const Layout& layout, const CardsWish& wish) {
     if (simgpu::ParseFleet(*note)) fleet = *note;
   }
   return Simulated(layout, wish, fleet);
+}
+
+std::string MpsControlPipe() {
+  const char* const folder = std::getenv("CUDA_MPS_PIPE_DIRECTORY");
+  return std::string(folder == nullptr || *folder == 0 ? "/tmp/nvidia-mps" : folder) + "/control";
 }
 
 }  // namespace sluice::instance

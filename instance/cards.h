@@ -30,4 +30,8 @@ struct CardsWish {
 // be loaded.
 Result<Cards> OpenCards(const Layout& layout, const CardsWish& wish);
 
+// The control pipe of the vendor's daemon that divides cards (MPS), where that looks for it: in
+// CUDA_MPS_PIPE_DIRECTORY, else in its usual folder.
+std::string MpsControlPipe();
+
 }  // namespace sluice::instance

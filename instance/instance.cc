@@ -126,6 +126,7 @@ Result<void> Machine::OpenNode() {
   options.interposer = layout_.interposer;
   if (options_.hardened) options.fronts = layout_.fronts;
   options.cli = layout_.program;
+  options.mps_control = MpsControlPipe();
   options.on_health = [](const GpuId& gpu, GpuHealth health, const std::string& reason) {
     Log(health == GpuHealth::kHealthy ? LogLevel::kInfo : LogLevel::kWarning,
         "{} is {}{}",

@@ -118,6 +118,7 @@ Result<void> Private::Open(const Layout& layout) {
   options.folder = folder_.path() + "/shares";
   options.interposer = layout.interposer;
   options.cli = layout.program;
+  options.mps_control = MpsControlPipe();
   auto agent = agent::StartLocalAgent(*cards_.backend, std::move(options));
   if (!agent) return Fail(agent.error());
   agent_ = std::move(*agent);

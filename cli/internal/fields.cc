@@ -71,6 +71,20 @@ void AddCompute(Json& request, const std::string& compute, const std::string& ca
   if (!cap.empty()) request["cap_percent"] = Percent(cap);
 }
 
+void AddPriorityOption(CLI::App& app, int& priority) {
+  app.add_option(
+         "--priority",
+         priority,
+         "Place in the queue, and in a pool with strict priority on the card: higher first, "
+         "-100 to 100; above 0: operators only")
+      ->check(CLI::Range(-100, 100))
+      ->capture_default_str();
+}
+
+void AddPriority(Json& request, int priority) {
+  if (priority != 0) request["priority"] = priority;
+}
+
 std::string PathOf(const std::string& collection, const Json& object) {
   return "/v1/" + collection + "/" + Encoded(Text(object, "id"));
 }

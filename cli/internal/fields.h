@@ -22,6 +22,10 @@ int64_t Percent(const std::string& text);      // Requires: passed kPercent, or 
 void AddComputeOptions(CLI::App& app, std::string& compute, std::string& cap);
 void AddCompute(Json& request, const std::string& compute, const std::string& cap);
 
+// --priority, and what it says in a request; 0 is left out.
+void AddPriorityOption(CLI::App& app, int& priority);
+void AddPriority(Json& request, int priority);
+
 // The desktop with this id or name. Stops with kNotFound and the names there are, or kUsage when a
 // name is not unique.
 Json FindDesktop(Api& api, const std::string& name);

@@ -30,8 +30,8 @@ std::string CommandText(const std::vector<std::string>& argv) {
 }
 
 int RunUnder(const agent::PreparedShare& share, const RunWish& wish) {
-  const auto code =
-      runtime::RunCommand({.argv = wish.argv, .share = share, .cwd = {}, .environment = {}});
+  const auto code = runtime::RunCommand(
+      {.argv = wish.argv, .share = share, .cwd = {}, .environment = share.environment});
   if (!code) Stop(kRunFailed, code.error().message);
   return *code;
 }
@@ -52,6 +52,7 @@ agent::PreparedShare ShareOf(const Json& prepared) {
   share.device_nodes = Texts(Array(prepared, "device_nodes"));
   share.library_dirs = Texts(Array(prepared, "library_dirs"));
   share.preload = prepared.value("preload", "");
+  share.environment = Texts(Array(prepared, "environment"));
   return share;
 }
 
@@ -79,6 +80,7 @@ int RunInInstance(Api& api, const RunWish& wish) {
             {"no_wait", wish.no_wait}};
   if (!wish.model.empty()) body["model"] = wish.model;
   AddCompute(body, wish.compute, wish.cap);
+  AddPriority(body, wish.priority);
   const Json run = UntilPlaced(api, api.Post("/v1/runs", body));
   const std::string path = "/v1/runs/" + Encoded(Text(run, "id"));
   const Json started = api.Post(path + "/start", nullptr);

@@ -12,6 +12,7 @@ struct RunWish {
   std::string memory;
   std::string compute;  // "30%"; empty: like the memory.
   std::string cap;      // Empty: none.
+  int priority = 0;
   std::string model;
   std::string simulate;  // A fleet; empty: the instance, or a private agent where none runs.
   bool no_wait = false;

@@ -141,6 +141,7 @@ struct CreateWish {
   std::string memory;
   std::string compute;
   std::string cap;
+  int priority = 0;
   std::string model;
   std::string run_for;
   std::string idle_stop;
@@ -157,6 +158,7 @@ Json CreateBody(const CreateWish& wish, const Json& made_from) {
   body["gpu"]["memory_bytes"] =
       wish.memory.empty() ? Number(made_from, "default_memory_bytes") : MemoryBytes(wish.memory);
   AddCompute(body["gpu"], wish.compute, wish.cap);
+  AddPriority(body["gpu"], wish.priority);
   if (!wish.model.empty()) body["gpu"]["model"] = wish.model;
   if (!wish.run_for.empty()) body["run_for_s"] = Seconds(wish.run_for);
   body["idle"]["stop_after_s"] =
@@ -173,6 +175,7 @@ Action MakeCreate(CLI::App& app) {
   app.add_option("--memory", wish->memory, "GPU memory, for example 8GiB; default: the template's")
       ->check(kMemory);
   AddComputeOptions(app, wish->compute, wish->cap);
+  AddPriorityOption(app, wish->priority);
   app.add_option(
       "--model", wish->model, "Only on this card model; see: sluice gpu list; default: any");
   app.add_option("--run-for", wish->run_for, "Stop this long after it is ready, for example 8h")

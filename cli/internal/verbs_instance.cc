@@ -69,6 +69,7 @@ Action MakeRun(CLI::App& app) {
       ->required()
       ->check(kMemory);
   AddComputeOptions(app, wish->compute, wish->cap);
+  AddPriorityOption(app, wish->priority);
   app.add_option(
       "--model", wish->model, "Only on this card model; see: sluice gpu list; default: any");
   app.add_flag("--no-wait", wish->no_wait, "Fail rather than wait in the queue; default: wait");

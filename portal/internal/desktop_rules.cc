@@ -14,6 +14,7 @@ namespace sluice::portal {
 namespace {
 
 constexpr int kCommitTries = 8;
+constexpr int64_t kPriorityMax = 100;
 
 bool InPath(const std::string& program) {
   const char* variable = std::getenv("PATH");
@@ -75,6 +76,16 @@ void ReadCompute(FieldReader& fields, ClaimRequest& request) {
   if (request.cap.value() > 0 && request.cap < request.guarantee) {
     fields.Reject("cap_percent", "range", "must not be below guarantee_percent");
   }
+}
+
+void ReadPriority(FieldReader& fields, ClaimRequest& request) {
+  request.priority =
+      static_cast<int>(fields.Int("priority", {-kPriorityMax, kPriorityMax}).value_or(0));
+}
+
+OrProblem<void> CheckPriority(const Call& call, const ClaimRequest& request) {
+  if (request.priority <= 0 || call.caller.Is(Role::kOperator)) return {};
+  return No(ProblemCode::kForbidden, "Only operators may ask for a priority above 0.");
 }
 
 OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_view pointer) {

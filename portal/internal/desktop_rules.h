@@ -29,6 +29,11 @@ Pool SharedPool(App& app);
 // guarantee_percent (null or absent: by memory) and cap_percent of a request for a share.
 void ReadCompute(FieldReader& fields, ClaimRequest& request);
 
+// priority of a request for a share, -100 to 100; absent: 0.
+void ReadPriority(FieldReader& fields, ClaimRequest& request);
+// Only operators go before others. Fails with kForbidden.
+OrProblem<void> CheckPriority(const Call& call, const ClaimRequest& request);
+
 // Whether some card could ever give this share. Fails with kNoSuchGpu, kOverShareLimit (with what
 // could be asked instead) or kInvalidField below the pool's least share.
 OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_view pointer);

@@ -56,6 +56,20 @@ TEST_F(Desktops, AreAcceptedAndShown) {
   EXPECT_EQ(world.AuditRows().back().action, "desktop.create");
 }
 
+TEST_F(Desktops, GoBeforeOthersByAnOperatorsWishAlone) {
+  const auto asked = [](int priority) {
+    Json body = DesktopBody();
+    body["gpu"]["priority"] = priority;
+    return body;
+  };
+  EXPECT_EQ(Create(asked(-5), 202)["gpu"]["priority"], -5);
+  EXPECT_EQ(Create(asked(5), 403)["detail"], "Only operators may ask for a priority above 0.");
+  Create(asked(-101), 422);
+  const Json made =
+      world.SendForJson(Ask("POST", "/v1/desktops").As(omar).Json(asked(5)).Key("operator"), 202);
+  EXPECT_EQ(world.Read<Desktop>(made["id"].get<std::string>()).value.request.priority, 5);
+}
+
 TEST_F(Desktops, AreRefusedAboveEveryCardWithTheLargestThatCouldBe) {
   Json body = DesktopBody();
   body["gpu"]["memory_bytes"] = GiB(25).value();

@@ -48,6 +48,7 @@ void ReadGpuRequest(FieldReader& fields, ClaimRequest& request) {
   request.memory = Bytes(gpu->Int("memory_bytes", {1, kMemoryMax}).value_or(0));
   if (!gpu->TakeNull("model")) request.gpu_model = gpu->Text("model", 200).value_or("");
   ReadCompute(*gpu, request);
+  ReadPriority(*gpu, request);
   gpu->RejectUnknown();
 }
 
@@ -181,6 +182,7 @@ Answer CreateDesktop(App& app, const Call& call) {
   if (auto good = CheckShare(app, desktop.request, "/gpu"); !good) {
     return tl::unexpected(good.error());
   }
+  if (auto may = CheckPriority(call, desktop.request); !may) return tl::unexpected(may.error());
   const std::lock_guard gate(app.quota_gate);
   if (auto good = CheckQuota(app, call.caller.user, desktop.request, DesktopId()); !good) {
     return tl::unexpected(good.error());

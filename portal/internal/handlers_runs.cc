@@ -52,6 +52,7 @@ OrProblem<RunWish> ReadRunWish(const Call& call) {
   request.memory = Bytes(fields.Int("memory_bytes", {1, kMemoryMax}).value_or(0));
   if (!fields.TakeNull("model")) request.gpu_model = fields.Text("model", 200).value_or("");
   ReadCompute(fields, request);
+  ReadPriority(fields, request);
   wish.claim.run_command = ShownCommand(fields.Text("command", 1'000).value_or(""));
   wish.claim.run_pid = fields.Int("pid", {1, kPidMax}).value_or(0);
   wish.no_wait = fields.Bool("no_wait").value_or(false);
@@ -92,6 +93,7 @@ Answer CreateRun(App& app, const Call& call) {
   auto wish = ReadRunWish(call);
   if (!wish) return tl::unexpected(wish.error());
   Claim& claim = wish->claim;
+  if (auto may = CheckPriority(call, claim.request); !may) return tl::unexpected(may.error());
   const auto start = control::ProcessStart(claim.run_pid);
   if (!start) {
     return NoField(ProblemCode::kInvalidField,

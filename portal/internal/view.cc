@@ -167,7 +167,9 @@ void View::Write(JsonWriter& json, const store::Versioned<Desktop>& stored) {
   } else {
     json.Int(WholePercent(desktop.request.guarantee));
   }
-  json.Field("cap_percent", WholePercent(desktop.request.cap)).EndObject();
+  json.Field("cap_percent", WholePercent(desktop.request.cap))
+      .Field("priority", desktop.request.priority)
+      .EndObject();
   WriteAllocations(json, claim ? &claim->value : nullptr);
   json.Field("desired_state", ToString(desktop.desired))
       .Field("state", ToString(desktop.state))
@@ -229,6 +231,7 @@ void View::WriteShare(JsonWriter& json, const Share& share, const Caller* caller
       .Field("cap_percent", WholePercent(share.cap));
   json.Field("compute_percent", load ? WholePercent(load->compute_used) : 0)
       .Field("waiting_percent", load ? WholePercent(load->compute_waiting) : 0);
+  json.Field("priority", claim ? claim->value.request.priority : 0);
   json.Key("since").TimeOrNull(claim ? claim->value.created_at : TimePoint());
   json.Field("busy", load && load->busy()).EndObject();
 }
@@ -274,7 +277,8 @@ void View::WriteRun(JsonWriter& json,
       .Field("phase", ToString(claim.phase))
       .Field("reason", place ? place->reason : claim.reason)
       .Field("position", place ? place->position : 0)
-      .Field("wait_from", RunMark(claim, place));
+      .Field("wait_from", RunMark(claim, place))
+      .Field("priority", claim.request.priority);
   WriteAllocations(json, &claim);
   json.Key("prepared");
   if (!prepared) {
@@ -293,6 +297,8 @@ void View::WriteRun(JsonWriter& json,
   for (const std::string& node : prepared->device_nodes) json.Text(node);
   json.EndArray().Key("library_dirs").BeginArray();
   for (const std::string& folder : prepared->library_dirs) json.Text(folder);
+  json.EndArray().Key("environment").BeginArray();
+  for (const std::string& variable : prepared->environment) json.Text(variable);
   json.EndArray().Field("preload", prepared->preload).EndObject().EndObject();
 }
 

@@ -365,6 +365,12 @@ std::vector<std::string> SandboxArguments(const Launch& launch, const std::vecto
       {"SLUICE_KEYBOARD", spec.keyboard_layout},
   }};
   for (const auto& [name, value] : environment) words.Add({"--setenv", name, value});
+  if (spec.share) {
+    for (const std::string& variable : spec.share->environment) {
+      const size_t equals = std::min(variable.find('='), variable.size() - 1);
+      words.Add({"--setenv", variable.substr(0, equals), variable.substr(equals + 1)});
+    }
+  }
   return words.Take();
 }
 

@@ -29,7 +29,8 @@ json ToJson(const agent::PreparedShare& share) {
   return {{"mounts", std::move(mounts)},
           {"device_nodes", share.device_nodes},
           {"library_dirs", share.library_dirs},
-          {"preload", share.preload}};
+          {"preload", share.preload},
+          {"environment", share.environment}};
 }
 
 agent::PreparedShare ShareFromJson(const json& from) {
@@ -40,6 +41,8 @@ agent::PreparedShare ShareFromJson(const json& from) {
   from.at("device_nodes").get_to(share.device_nodes);
   from.at("library_dirs").get_to(share.library_dirs);
   from.at("preload").get_to(share.preload);
+  // A desktop that an earlier version started has none.
+  share.environment = from.value("environment", share.environment);
   return share;
 }
 

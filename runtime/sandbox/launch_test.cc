@@ -28,6 +28,7 @@ Launch SomeLaunch() {
   launch.spec.share->device_nodes = {"/dev/nvidia0"};
   launch.spec.share->library_dirs = {"/run/sluice/simgpu/lib"};
   launch.spec.share->preload = "/run/sluice/lib/libsluice-cuda.so";
+  launch.spec.share->environment = {"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=30"};
   launch.home_folder = "/state/homes/home_1";
   launch.uid = 100'001;
   launch.change_user = true;
@@ -48,6 +49,7 @@ TEST(LaunchFile, ComesBackAsItWasSaved) {
   EXPECT_EQ(loaded->spec.share->mounts, saved.spec.share->mounts);
   EXPECT_EQ(loaded->spec.share->device_nodes, saved.spec.share->device_nodes);
   EXPECT_EQ(loaded->spec.share->preload, saved.spec.share->preload);
+  EXPECT_EQ(loaded->spec.share->environment, saved.spec.share->environment);
   EXPECT_EQ(loaded->uid, saved.uid);
   EXPECT_EQ(loaded->change_user, saved.change_user);
 }
@@ -130,6 +132,7 @@ TEST(SandboxArguments, NameTheNamespacesAndTheLimits) {
   EXPECT_TRUE(Has(words, {"--size", "2147483648", "--tmpfs", "/tmp"}));
   EXPECT_TRUE(Has(words, {"--hostname", "li-na-s-desk"}));
   EXPECT_TRUE(Has(words, {"--remount-ro", "/"}));
+  EXPECT_TRUE(Has(words, {"--setenv", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "30"}));
   // The home is a private bind; nothing else of the host's may be written.
   EXPECT_FALSE(Has(words, {"--bind"}));
 }

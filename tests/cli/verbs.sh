@@ -71,6 +71,13 @@ expect 0 "rows" s audit verify
 
 say "a second start is silent about the password"
 stop_up
-start_up
+mkdir "$work/mps"
+touch "$work/mps/control"
+CUDA_MPS_PIPE_DIRECTORY=$work/mps start_up
 grep -q "one time" "$work/up.log" && bad "the password was printed twice"
 grep -q "2 x Sluice simulated GPU 24 GiB" "$work/up.log" || bad "the fleet was forgotten"
+
+say "where MPS divides the card, a command is told its part"
+expect 0 "30 /run/sluice/mps control" s run --memory 1GiB --compute 30% -- \
+  sh -c 'echo $CUDA_MPS_ACTIVE_THREAD_PERCENTAGE $CUDA_MPS_PIPE_DIRECTORY $(ls /run/sluice/mps)'
+rm -r "$work/mps"
