@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <functional>
 #include <linux/futex.h>
+#include <optional>
 #include <poll.h>
 #include <signal.h>
 #include <sstream>
@@ -148,10 +149,30 @@ class Hand {
   std::jthread heart_;
 };
 
-TEST(EveryFormOfWork, StandsAtAClosedGate) {
+// A share with one card, an agent's hand and one program.
+class OneProgram : public testing::Test {
+ protected:
   ShareBox box;
-  Hand hand(box);
-  Program program(box);
+  Hand hand{box};
+  Program program{box};
+};
+using EveryFormOfWork = OneProgram;
+using WorkUnderAnOpenGate = OneProgram;
+using AnExpiredGrant = OneProgram;
+using ACapture = OneProgram;
+using WorkInFlight = OneProgram;
+using ASynchronisation = OneProgram;
+using WorkOfUnknownLength = OneProgram;
+using AKilledProcess = OneProgram;
+using AThread = OneProgram;
+using SeveralThreads = OneProgram;
+using AForkedChild = OneProgram;
+using WithoutAnAgent = OneProgram;
+using PagesOfAnyBytes = OneProgram;
+using AnEndingContext = OneProgram;
+using TheWatch = OneProgram;
+
+TEST_F(EveryFormOfWork, StandsAtAClosedGate) {
   std::istringstream forms(program.Ask("forms"));
   int count = 0;
   for (std::string form; forms >> form; ++count) {
@@ -169,20 +190,41 @@ TEST(EveryFormOfWork, StandsAtAClosedGate) {
   EXPECT_GE(count, 19);
 }
 
-TEST(EveryFormOfWork, PassesAnOpenGateUncounted) {
-  ShareBox box;
-  Program program(box);
+TEST_F(EveryFormOfWork, PassesAnOpenGateAtOnce) {
   std::istringstream forms(program.Ask("forms"));
   for (std::string form; forms >> form;) {
     EXPECT_EQ(program.Ask("do " + form + " 3 10"), "0") << form;
   }
-  EXPECT_EQ(program.work().submitted_ns.load(), 0U);
+  EXPECT_EQ(program.work().waiting.load(), 0U);
+  // Counted all the same, and seen to end without being asked.
+  EXPECT_GT(program.work().submitted_ns.load(), 0U);
+  EXPECT_TRUE(Await([&] { return program.IsDone(); }));
 }
 
-TEST(AnExpiredGrant, IsAClosedGate) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(WorkUnderAnOpenGate, HoldsTheCardUntilItIsDone) {
+  const uint64_t begin = NowNs();
+  EXPECT_EQ(program.Ask("do kernel 20 20000"), "0");
+  // The program calls no more, and yet it is not said to be drained before it is.
+  hand.Grant(GrantMode::kWait);
+  EXPECT_TRUE(Await([&] { return program.work().drained.load() == hand.sequence(); }));
+  EXPECT_GE(NowNs() - begin, 400 * kMilli);
+  EXPECT_TRUE(program.IsDone());
+  EXPECT_TRUE(hand.AwaitBell());
+}
+
+TEST_F(WorkUnderAnOpenGate, IsKnownOnceItsLengthIs) {
+  EXPECT_EQ(program.Ask("do kernel 1 20000"), "0");
+  EXPECT_EQ(program.Ask("sync"), "0");
+  EXPECT_TRUE(Await([&] { return program.work().launch_ns.load() >= 15 * kMilli; }));
+  const uint64_t begin = NowNs();
+  EXPECT_EQ(program.Ask("do kernel 20 20000"), "0");
+  hand.Grant(GrantMode::kWait);
+  EXPECT_TRUE(Await([&] { return program.work().drained.load() == hand.sequence(); }));
+  // By the estimate of what was launched since the last event, at the least.
+  EXPECT_GE(NowNs() - begin, 300 * kMilli);
+}
+
+TEST_F(AnExpiredGrant, IsAClosedGate) {
   hand.Grant(GrantMode::kRun, kMilli, 1);
   program.Tell("do kernel 1 50");
   ASSERT_TRUE(program.AwaitWaiting(1));
@@ -190,10 +232,7 @@ TEST(AnExpiredGrant, IsAClosedGate) {
   EXPECT_EQ(program.Line(), "0");
 }
 
-TEST(ACapture, NeverWaits) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(ACapture, NeverWaits) {
   hand.Grant(GrantMode::kRun);
   EXPECT_EQ(program.Ask("do kernel 20 50"), "0");
   hand.Grant(GrantMode::kWait);
@@ -205,10 +244,7 @@ TEST(ACapture, NeverWaits) {
   EXPECT_LE(program.work().submitted_ns.load(), before);
 }
 
-TEST(WorkInFlight, IsSaidToBeDrainedWithoutAnotherCall) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(WorkInFlight, IsSaidToBeDrainedWithoutAnotherCall) {
   hand.Grant(GrantMode::kRun);
   const uint64_t begin = NowNs();
   EXPECT_EQ(program.Ask("do kernel 6 20000"), "0");
@@ -220,10 +256,7 @@ TEST(WorkInFlight, IsSaidToBeDrainedWithoutAnotherCall) {
   EXPECT_GT(program.work().submitted_ns.load(), 0U);
 }
 
-TEST(WorkInFlight, EndsByItselfUnderAGrant) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(WorkInFlight, EndsByItselfUnderAGrant) {
   hand.Grant(GrantMode::kRun);
   // Known kernels, so that the last ones are launched on credit and no event stands for them.
   for (int i = 0; i < 5; ++i) {
@@ -235,10 +268,7 @@ TEST(WorkInFlight, EndsByItselfUnderAGrant) {
   EXPECT_TRUE(hand.AwaitBell());
 }
 
-TEST(ASynchronisation, EndsAllWork) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(ASynchronisation, EndsAllWork) {
   hand.Grant(GrantMode::kRun);
   for (const char* how : {"sync", "syncctx", "query"}) {
     int at_once = 0;
@@ -254,10 +284,7 @@ TEST(ASynchronisation, EndsAllWork) {
   EXPECT_GT(program.work().launch_ns.load(), 0U);
 }
 
-TEST(WorkInFlight, StaysWithinTheGrant) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(WorkInFlight, StaysWithinTheGrant) {
   hand.Grant(GrantMode::kRun);
   EXPECT_EQ(program.Ask("do kernel 1 1000"), "0");
   EXPECT_EQ(program.Ask("sync"), "0");
@@ -275,10 +302,7 @@ TEST(WorkInFlight, StaysWithinTheGrant) {
   EXPECT_GE(program.work().finished_ns.load(), 150 * kMilli);
 }
 
-TEST(WorkOfUnknownLength, IsHandedInAFewAtATime) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(WorkOfUnknownLength, IsHandedInAFewAtATime) {
   hand.Grant(GrantMode::kRun, 2 * kMilli);
   const uint64_t begin = NowNs();
   EXPECT_EQ(program.Ask("do kernel 10 20000"), "0");
@@ -286,10 +310,7 @@ TEST(WorkOfUnknownLength, IsHandedInAFewAtATime) {
   EXPECT_GE(NowNs() - begin, 80 * kMilli);
 }
 
-TEST(AKilledProcess, LeavesNoDemand) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(AKilledProcess, LeavesNoDemand) {
   hand.Grant(GrantMode::kRun);
   EXPECT_EQ(program.Ask("do kernel 3 100000"), "0");
   hand.Grant(GrantMode::kWait);
@@ -302,10 +323,7 @@ TEST(AKilledProcess, LeavesNoDemand) {
   EXPECT_TRUE(program.IsDone());
 }
 
-TEST(AThread, ThatEndsAtTheGateIsCountedNoLonger) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(AThread, ThatEndsAtTheGateIsCountedNoLonger) {
   hand.Grant(GrantMode::kWait);
   EXPECT_EQ(program.Ask("thread kernel 50"), "started");
   ASSERT_TRUE(program.AwaitWaiting(1));
@@ -317,10 +335,7 @@ TEST(AThread, ThatEndsAtTheGateIsCountedNoLonger) {
   EXPECT_TRUE(program.IsDone());
 }
 
-TEST(SeveralThreads, StandAtTheGateTogether) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(SeveralThreads, StandAtTheGateTogether) {
   hand.Grant(GrantMode::kWait);
   for (uint32_t i = 1; i <= 3; ++i) {
     EXPECT_EQ(program.Ask("thread kernel 50"), "started");
@@ -333,10 +348,7 @@ TEST(SeveralThreads, StandAtTheGateTogether) {
   EXPECT_EQ(program.work().waiting.load(), 0U);
 }
 
-TEST(AForkedChild, IsNotHeldByItsParentsGate) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(AForkedChild, IsNotHeldByItsParentsGate) {
   hand.Grant(GrantMode::kRun);
   EXPECT_EQ(program.Ask("do kernel 20 1000"), "0");
   // The driver serves no forked child: its launch is refused, and nothing waits or is counted.
@@ -347,11 +359,8 @@ TEST(AForkedChild, IsNotHeldByItsParentsGate) {
   EXPECT_TRUE(Await([&] { return program.work().drained.load() == hand.sequence(); }));
 }
 
-TEST(WithoutAnAgent, AShareIsPacedToItsGuarantee) {
-  ShareBox box;
+TEST_F(WithoutAnAgent, AShareIsPacedToItsGuarantee) {
   box.policy().devices[0].guarantee_millis = 500;
-  Hand hand(box);
-  Program program(box);
   hand.Grant(GrantMode::kRun);
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(program.Ask("do kernel 1 10000"), "0");
@@ -374,10 +383,9 @@ TEST(WithoutAnAgent, AShareIsPacedToItsGuarantee) {
   EXPECT_EQ(program.Line(), "0");
 }
 
-TEST(WithoutAnAgent, BestEffortGoesOnSlowly) {
-  ShareBox box;
-  Program program(box);
-  box.policy().grants[0].word = region::GrantWord(1, GrantMode::kWait);
+TEST_F(WithoutAnAgent, BestEffortGoesOnSlowly) {
+  hand.FallSilent();
+  hand.Grant(GrantMode::kWait);
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(program.Ask("do kernel 1 5000"), "0");
     EXPECT_EQ(program.Ask("sync"), "0");
@@ -389,13 +397,10 @@ TEST(WithoutAnAgent, BestEffortGoesOnSlowly) {
   EXPECT_GE(NowNs() - begin, 200 * kMilli);
 }
 
-TEST(PagesOfAnyBytes, HoldNobodyForEver) {
+TEST_F(PagesOfAnyBytes, HoldNobodyForEver) {
   const uint64_t seed = SystemRandom().Next();
   SCOPED_TRACE(testing::Message() << "seed " << seed);
   SeededRandom random(seed);
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
   for (int round = 0; round < 50; ++round) {
     region::SlotDevice& work = program.work();
     work.submitted_ns = random.Next();
@@ -413,16 +418,37 @@ TEST(PagesOfAnyBytes, HoldNobodyForEver) {
   }
 }
 
+// Two cards in one share.
+struct Pair {
+  Pair() {
+    region::PolicyDevice& second = box.policy().devices[1];
+    EXPECT_TRUE(region::ParseUuid(box.Uuid(1).c_str(), second.uuid));
+    second.memory_limit_bytes = uint64_t{1} << 30;
+    box.policy().device_count = 2;
+    hand.emplace(box);
+    program.emplace(box);
+  }
+  // As the agent tells the second card, with the sequence of the first.
+  void GrantSecond(GrantMode mode) {
+    region::ComputeGrant& grant = box.policy().grants[1];
+    grant.until_ns = NowNs() + 3600'000 * kMilli;
+    grant.in_flight_ns = 1000 * kMilli;
+    grant.word = region::GrantWord(++sequence, mode);
+    syscall(SYS_futex, &grant.word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+  }
+  region::SlotDevice& on_second() { return box.ledger().slots[program->slot()].devices[1]; }
+
+  ShareBox box{{.fleet = "2x24GiB"}};
+  std::optional<Hand> hand;
+  std::optional<Program> program;
+  uint32_t sequence = 0;
+};
+
 TEST(AShareOfSeveralCards, IsHeldByTheCardOfTheContext) {
-  ShareBox box({.fleet = "2x24GiB"});
-  region::PolicyDevice& second = box.policy().devices[1];
-  ASSERT_TRUE(region::ParseUuid(box.Uuid(1).c_str(), second.uuid));
-  second.memory_limit_bytes = uint64_t{1} << 30;
-  box.policy().device_count = 2;
-  Hand hand(box);
-  Program program(box);
+  Pair pair;
+  Hand& hand = *pair.hand;
+  Program& program = *pair.program;
   EXPECT_EQ(program.Ask("do kernel 5 10"), "0");
-  EXPECT_EQ(program.work().submitted_ns.load(), 0U);
   hand.Grant(GrantMode::kWait);
   program.Tell("do kernel 100 10");
   ASSERT_TRUE(program.AwaitWaiting(1));
@@ -430,16 +456,42 @@ TEST(AShareOfSeveralCards, IsHeldByTheCardOfTheContext) {
   EXPECT_EQ(program.Line(), "0");
   EXPECT_TRUE(Await([&] { return program.IsDone(); }));
   EXPECT_GE(program.work().submitted_ns.load(), 500'000U);
+  EXPECT_EQ(pair.on_second().submitted_ns.load(), 0U);
   // The other card's word alone closes nothing here.
   hand.Grant(GrantMode::kOpen);
-  box.policy().grants[1].word = region::GrantWord(1, GrantMode::kWait);
+  pair.GrantSecond(GrantMode::kWait);
   EXPECT_EQ(program.Ask("do kernel 5 10"), "0");
 }
 
-TEST(AnEndingContext, TakesNothingFromTheGate) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST(ALaunchOnSeveralCards, StandsAtTheGateOfEach) {
+  Pair pair;
+  Hand& hand = *pair.hand;
+  Program& program = *pair.program;
+  EXPECT_EQ(program.Ask("both 10"), "0");
+  for (const bool first_closed : {true, false}) {
+    SCOPED_TRACE(first_closed);
+    hand.Grant(first_closed ? GrantMode::kWait : GrantMode::kRun);
+    pair.GrantSecond(first_closed ? GrantMode::kRun : GrantMode::kWait);
+    region::SlotDevice& closed = first_closed ? program.work() : pair.on_second();
+    program.Tell("both 10");
+    ASSERT_TRUE(Await([&] { return closed.waiting.load() == 1; }));
+    EXPECT_FALSE(program.HasAnswered());
+    hand.Grant(GrantMode::kRun);
+    pair.GrantSecond(GrantMode::kRun);
+    EXPECT_EQ(program.Line(), "0");
+    EXPECT_EQ(closed.waiting.load(), 0U);
+  }
+  EXPECT_GT(program.work().submitted_ns.load(), 0U);
+  EXPECT_GT(pair.on_second().submitted_ns.load(), 0U);
+  for (const GrantMode mode : {GrantMode::kRun, GrantMode::kWait}) {
+    hand.Grant(mode);
+    pair.GrantSecond(mode);
+  }
+  EXPECT_TRUE(Await([&] { return program.work().drained.load() == hand.sequence(); }));
+  EXPECT_TRUE(Await([&] { return pair.on_second().drained.load() == pair.sequence; }));
+}
+
+TEST_F(AnEndingContext, TakesNothingFromTheGate) {
   hand.Grant(GrantMode::kRun);
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(program.Ask("do kernel 20 500"), "0");
@@ -449,24 +501,14 @@ TEST(AnEndingContext, TakesNothingFromTheGate) {
   EXPECT_TRUE(Await([&] { return program.work().drained.load() == hand.sequence(); }));
 }
 
-TEST(TheWatch, IsNotThereWhereNoGateEverClosed) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
-  const std::string before = program.Ask("threads");
-  EXPECT_EQ(program.Ask("do kernel 20 10"), "0");
-  const std::string open = program.Ask("threads");
-  hand.Grant(GrantMode::kRun);
-  EXPECT_EQ(program.Ask("do kernel 20 10"), "0");
-  EXPECT_EQ(std::stoi(program.Ask("threads")), std::stoi(open) + 1);
-  EXPECT_LE(std::stoi(open), std::stoi(before) + 1);  // The simulated card's own.
+TEST_F(TheWatch, IsThereOnceWorkWasLaunched) {
+  EXPECT_EQ(program.Ask("watch"), "0");
+  EXPECT_EQ(program.Ask("do kernel 1 10"), "0");
+  EXPECT_TRUE(Await([&] { return program.Ask("watch") == "1"; }));
 }
 
 // Work for longer than the program looks: the watch would wake each millisecond.
-TEST(TheWatch, RestsBeforeTheDriverIsTornDown) {
-  ShareBox box;
-  Hand hand(box);
-  Program program(box);
+TEST_F(TheWatch, RestsBeforeTheDriverIsTornDown) {
   hand.Grant(GrantMode::kRun);
   EXPECT_EQ(program.Ask("do kernel 1 10"), "0");
   EXPECT_TRUE(hand.AwaitBell());  // The watch is there and has looked.

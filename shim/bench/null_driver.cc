@@ -71,17 +71,7 @@ SLUICE_NULL_CALL cuMemFree_v2(Pointer) {
   return 0;
 }
 // Work is done as soon as it is there; a pair of events says that a launch took 10 us.
-SLUICE_NULL_CALL cuLaunchKernel(void*,
-                                unsigned,
-                                unsigned,
-                                unsigned,
-                                unsigned,
-                                unsigned,
-                                unsigned,
-                                unsigned,
-                                void*,
-                                void**,
-                                void**) {
+SLUICE_NULL_CALL cuLaunchKernel(...) {
   return 0;
 }
 SLUICE_NULL_CALL cuMemcpyDtoDAsync_v2(Pointer, Pointer, size_t, void*) {

@@ -32,6 +32,12 @@ int Ask(const char* name, A... arguments) {
   return reinterpret_cast<int (*)(A...)>(Find(name))(arguments...);
 }
 
+// A launch by name whose grid, block and shared memory have the types of `shape`.
+template <typename... Shape>
+auto LaunchOf(const char* name, Shape...) {
+  return reinterpret_cast<int (*)(void*, Shape..., void*, void**, void**)>(Find(name));
+}
+
 int64_t Clock(clockid_t clock) {
   timespec now = {};
   clock_gettime(clock, &now);
@@ -107,27 +113,19 @@ double SmallCopy() {
 }
 
 double Launch(bool synchronize, unsigned blocks, int warm_ms) {
-  auto launch = reinterpret_cast<int (*)(void*,
-                                         unsigned,
-                                         unsigned,
-                                         unsigned,
-                                         unsigned,
-                                         unsigned,
-                                         unsigned,
-                                         unsigned,
-                                         void*,
-                                         void**,
-                                         void**)>(Find("cuLaunchKernel"));
-  auto wait = reinterpret_cast<int (*)(void*)>(Find("cuStreamSynchronize"));
   int function = 0;
+  void* const at = &function;
+  const auto launch = [=, call = LaunchOf("cuLaunchKernel", blocks, 1U, 1U, 256U, 1U, 1U, 0U)] {
+    return call(at, blocks, 1, 1, 256, 1, 1, 0, nullptr, nullptr, nullptr);
+  };
+  const auto wait = reinterpret_cast<int (*)(void*)>(Find("cuStreamSynchronize"));
   // Whoever watches from a thread of its own has begun by then.
   for (int i = 0; i < warm_ms; ++i) {
-    launch(&function, blocks, 1, 1, 256, 1, 1, 0, nullptr, nullptr, nullptr);
+    launch();
     usleep(1000);
   }
   return PerTurn([&] {
-    if (launch(&function, blocks, 1, 1, 256, 1, 1, 0, nullptr, nullptr, nullptr) != 0 ||
-        (synchronize && wait(nullptr) != 0)) {
+    if (launch() != 0 || (synchronize && wait(nullptr) != 0)) {
       exit(3);
     }
   });

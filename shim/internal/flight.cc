@@ -70,15 +70,44 @@ bool IsDone(const Burst& burst, uint64_t now_ns) {
   return result != kNotReady && !IsCaptureError(result);
 }
 
-// Takes the burst at `index` out, and all done ones from the head on. Requires: the lock.
-void TakeOut(Flight& flight, uint64_t index, uint64_t now_ns) {
+void DropDone(Flight& flight) {
+  while (flight.head < flight.tail && flight.bursts[flight.head % kBurstsMax].amount_ns == 0) {
+    flight.head = flight.head + 1;
+  }
+}
+
+// Takes the burst at `index` out, and all done ones from the head on. False: what was `asked` for
+// has been joined by later work meanwhile. Requires: the lock.
+bool TakeOut(Flight& flight, uint64_t index, const Burst& asked, uint64_t now_ns) {
   Burst& burst = flight.bursts[index % kBurstsMax];
+  if (index < flight.head || burst.end != asked.end || burst.due_ns != asked.due_ns) {
+    return false;
+  }
   const uint64_t amount = burst.amount_ns;
   burst.amount_ns = 0;
-  while (flight.head < flight.tail && flight.bursts[flight.head % kBurstsMax].amount_ns == 0) {
-    ++flight.head;
-  }
+  DropDone(flight);
   Finish(flight, amount, now_ns);
+  return true;
+}
+
+// The stream's last burst, or null.
+Burst* LastOf(Flight& flight, uintptr_t stream) {
+  for (uint64_t i = flight.tail; i-- > flight.head;) {
+    Burst& burst = flight.bursts[i % kBurstsMax];
+    if (burst.stream == stream && burst.amount_ns > 0) {
+      return &burst;
+    }
+  }
+  return nullptr;
+}
+
+// The stream's last burst ends with the given one from now on; the given one takes its events.
+void Join(Burst& last, Burst& burst) {
+  const Burst before = last;
+  last = burst;
+  last.amount_ns += before.amount_ns;
+  burst.begin = before.begin;
+  burst.end = before.end;
 }
 
 void Publish(const Flight& flight) {
@@ -143,29 +172,59 @@ void Submit(Flight& flight, uint64_t ns, uint64_t now_ns) {
     flight.front_since_ns = now_ns;
     flight.told = false;
   }
-  flight.submitted_ns += ns;
+  flight.submitted_ns = flight.submitted_ns + ns;
   Publish(flight);
 }
 
 void Withdraw(Flight& flight, uint64_t ns) {
-  flight.submitted_ns -= ns;
+  flight.submitted_ns = flight.submitted_ns - ns;
   Publish(flight);
 }
 
 void Finish(Flight& flight, uint64_t ns, uint64_t now_ns) {
-  flight.finished_ns += ns;
+  flight.finished_ns = flight.finished_ns + ns;
   flight.front_since_ns = flight.done_ns = now_ns;
   Publish(flight);
 }
 
-bool Push(Flight& flight, const Burst& burst) {
-  const bool room = flight.tail - flight.head < kBurstsMax && burst.amount_ns > 0;
-  if (room) {
-    flight.bursts[flight.tail++ % kBurstsMax] = burst;
-  } else if (burst.amount_ns > 0) {
-    Finish(flight, burst.amount_ns, NowNs());
+bool Push(Flight& flight, Burst& burst) {
+  if (burst.amount_ns == 0) {
+    return false;
   }
-  return room;
+  const uint64_t count = flight.tail - flight.head;
+  Burst* const last = LastOf(flight, burst.stream);
+  // What is joined is done later: the first one never, or none would be for as long as more comes.
+  const bool many = count >= kBurstsMax / 2 && last != &flight.bursts[flight.head % kBurstsMax];
+  if (last != nullptr && last->end == nullptr) {
+    Join(*last, burst);
+    return true;
+  }
+  if (many && last != nullptr && burst.end != nullptr && last->context == burst.context) {
+    Join(*last, burst);
+    return false;
+  }
+  if (count == kBurstsMax) {
+    Finish(flight, burst.amount_ns, NowNs());
+    return false;
+  }
+  if (count == 0) {
+    flight.front_since_ns = NowNs();
+  }
+  flight.bursts[flight.tail % kBurstsMax] = burst;
+  flight.tail = flight.tail + 1;
+  return true;
+}
+
+void PushLoose(Flight& flight, uintptr_t stream, uint64_t ns, uint64_t now_ns) {
+  Burst burst = {.context = nullptr,
+                 .begin = nullptr,
+                 .end = nullptr,
+                 .due_ns = now_ns + Left(flight, now_ns),
+                 .amount_ns = ns,
+                 .key = 0,
+                 .units = 1,
+                 .stream = stream};
+  Push(flight, burst);
 }
 
 bool HasBursts(const Flight& flight, uintptr_t stream) {
@@ -212,10 +271,15 @@ bool Settle(Flight& flight, uint64_t now_ns) {
       unfinished[unfinished_count++] = burst.stream;
       continue;
     }
+    {
+      Hold hold(flight.lock);
+      if (!TakeOut(flight, index, burst, now_ns)) {
+        unfinished[unfinished_count++] = burst.stream;
+        continue;
+      }
+    }
     LearnFrom(flight, burst);
     GiveEvents(burst);
-    Hold hold(flight.lock);
-    TakeOut(flight, index, now_ns);
   }
   flight.asker.store(0, std::memory_order_release);
   return true;
@@ -318,7 +382,8 @@ void ForgetFlights() {
     if (flight.slot.load(std::memory_order_relaxed) == nullptr) {
       continue;
     }
-    flight.submitted_ns = flight.finished_ns = flight.launch_ns = 0;
+    flight.submitted_ns = flight.finished_ns = 0;
+    flight.launch_ns = 0;
     flight.head = flight.tail = 0;
     flight.asker.store(0, std::memory_order_relaxed);
     flight.slot.store(nullptr, std::memory_order_relaxed);

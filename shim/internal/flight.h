@@ -27,17 +27,31 @@ struct Burst {
 
 inline constexpr uint64_t kBurstsMax = 64;
 
+// Changed under a lock, and looked at without it, too.
+template <typename T>
+class Looked {
+ public:
+  operator T() const { return value_.load(std::memory_order_relaxed); }
+  T operator=(T value) {
+    value_.store(value, std::memory_order_relaxed);
+    return value;
+  }
+
+ private:
+  std::atomic<T> value_;
+};
+
 struct Flight {
   Lock lock;
   // Under the lock; the slot's figures repeat the first two.
-  uint64_t submitted_ns;
-  uint64_t finished_ns;
+  Looked<uint64_t> submitted_ns;
+  Looked<uint64_t> finished_ns;
   uint64_t front_since_ns;  // Since when the oldest has been at work, as far as is known.
   uint64_t done_ns;         // When something was last found done.
   uint64_t launch_ns;       // Moving mean of the samples.
   bool told;                // That all is done.
-  uint64_t head;            // bursts[i % kBurstsMax], head ≤ i < tail.
-  uint64_t tail;
+  Looked<uint64_t> head;    // bursts[i % kBurstsMax], head ≤ i < tail.
+  Looked<uint64_t> tail;
   Burst bursts[kBurstsMax];  // amount_ns 0: done, and taken out when those before it are.
   // The thread that asks the driver, which is never done under the lock: it alone takes out.
   std::atomic<uint32_t> asker;
@@ -54,8 +68,12 @@ uint64_t Left(const Flight& flight, uint64_t now_ns);
 void Submit(Flight& flight, uint64_t ns, uint64_t now_ns);
 void Withdraw(Flight& flight, uint64_t ns);  // Submitted and not launched after all.
 void Finish(Flight& flight, uint64_t ns, uint64_t now_ns);
-// Without room, or for nothing, it is taken as done at once: false, the events stay the caller's.
-bool Push(Flight& flight, const Burst& burst);
+// It joins the stream's last one if no event stands for that, or where many are in flight. Without
+// room, or for nothing, it is taken as done at once. False: the events that `burst` has then are
+// the caller's.
+bool Push(Flight& flight, Burst& burst);
+// What no event stands for: done when it should be, or with the stream's next burst.
+void PushLoose(Flight& flight, uintptr_t stream, uint64_t ns, uint64_t now_ns);
 bool HasBursts(const Flight& flight, uintptr_t stream);
 
 // Asks the driver what is done, and learns from the samples. Takes the lock for moments. Returns

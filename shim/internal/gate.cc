@@ -20,6 +20,8 @@ constexpr uint64_t kMilli = 1'000'000;
 // Credit taken at once. What a thread has launched since its last event is known by estimate only,
 // so this bounds the error when it stops there; an event's cost is spread over as much work.
 constexpr int64_t kCreditNsMax = 500 * kMicro;
+// Through an open gate nobody waits for the end of it.
+constexpr int64_t kOpenCreditNs = 2'000 * kMicro;
 // At most one timed launch per lane in so long, unknown functions aside.
 constexpr uint64_t kSampleEveryNs = 500 * kMicro;
 // Between looks at the driver, and at the policy where no change wakes us.
@@ -39,8 +41,6 @@ constexpr uint64_t kPaceAheadNs = 20 * kMilli;
 constexpr uint64_t kPaceDebtNsMax = 10'000 * kMilli;
 constexpr uint64_t kBestEffortMillis = 50;
 constexpr uint64_t kCostNsBelieved = 10'000 * kMilli;
-
-constinit const std::atomic<uint32_t> always_open{0};
 
 const region::ComputeGrant& GrantOf(Card card) {
   return AttachedPages().policy->grants[card];
@@ -134,36 +134,23 @@ class Standing {
   bool stands_ = false;
 };
 
-bool AreAllOpen(const region::PolicyPage& policy) {
-  for (uint32_t card = 0; card < policy.device_count && card < region::kDevicesMax; ++card) {
-    if (region::ModeOf(policy.grants[card].word.load(std::memory_order_acquire)) !=
-        region::GrantMode::kOpen) {
-      return false;
-    }
-  }
-  return true;
-}
-
-// The card whose gate the work has to pass; kNotShared: it may go.
+// The card whose gate the work has to pass; kNotShared: it may go, and nothing is to be counted.
 Card CardAtGate(const Work& work) {
   const Pages pages = AttachedPages();
   if (pages.policy == nullptr) {
-    only_grant.store(&always_open, std::memory_order_relaxed);
+    only_grant.store(&no_grant, std::memory_order_relaxed);
     return kNotShared;
   }
   Card card = 0;
   if (pages.policy->device_count == 1) {
     only_grant.store(&pages.policy->grants[0].word, std::memory_order_relaxed);
   } else {
-    card = AreAllOpen(*pages.policy) ? kNotShared : CurrentCard();
+    card = CurrentCard();
   }
-  if (card < 0) {
+  if (card < 0 || pages.slot < 0) {
     return kNotShared;
   }
   const uint32_t word = pages.policy->grants[card].word.load(std::memory_order_acquire);
-  if (region::ModeOf(word) == region::GrantMode::kOpen || pages.slot < 0) {
-    return kNotShared;
-  }
   Lane& lane = LaneFor(*thread_lanes, work.stream);
   if (lane.card.load(std::memory_order_relaxed) == card && Spend(lane, word, work)) {
     return kNotShared;
@@ -191,6 +178,18 @@ Card CardOfThread() {
 }  // namespace
 
 constinit std::atomic<const std::atomic<uint32_t>*> only_grant{nullptr};
+constinit const std::atomic<uint32_t> no_grant{0};
+
+bool Resume(const Work& work) {
+  Lane& lane = LaneFor(*thread_lanes, work.stream);
+  const std::atomic<uint32_t>* const word = only_grant.load(std::memory_order_relaxed);
+  const auto cost = static_cast<int64_t>(KnownCost(work.key) * work.units);
+  return word != nullptr && cost > 0 &&
+         lane.stream.load(std::memory_order_relaxed) == work.stream &&
+         lane.grant.load(std::memory_order_relaxed) == word->load(std::memory_order_acquire) &&
+         captures_active.load(std::memory_order_relaxed) == 0 && Unpark(lane, FlightOf(0), cost);
+}
+
 Turn::Turn(const Work& work) : work_(work) {
   const int kept = errno;
   card_ = CardAtGate(work);
@@ -209,32 +208,38 @@ void Turn::Admit() {
   Lane& lane = LaneFor(*thread_lanes, work_.stream);
   since_ns_ = NowNs();
   sampled_ = known == 0 || since_ns_ - lane.sampled_ns >= kSampleEveryNs;
+  const region::ComputeGrant& grant = GrantOf(card_);
+  if (const uint32_t word = grant.word.load(std::memory_order_acquire);
+      region::ModeOf(word) == region::GrantMode::kOpen && (known != 0 || !HasLanes()) &&
+      CountLoosely(lane, word)) {
+    return;
+  }
   {
     Flight& before = FlightOf(lane.card.load(std::memory_order_relaxed));
     Hold hold(before.lock);
-    const uint64_t tail = CloseLane(lane, before);
+    const uint64_t tail = CloseLane(lane, before, since_ns_);
     const bool same =
         &before == &flight && lane.stream.load(std::memory_order_relaxed) == work_.stream;
     if (same) {
       tail_ns_ = tail;
       Owe(tail);
     } else if (tail > 0) {
-      Push(before,
-           ByEstimate(before, lane.stream.load(std::memory_order_relaxed), tail, since_ns_));
+      Burst burst =
+          ByEstimate(before, lane.stream.load(std::memory_order_relaxed), tail, since_ns_);
+      Push(before, burst);
     }
   }
   Watch(card_);
   if (Cuda(Call::k_cuCtxGetCurrent, &context_) != kSuccess) {
     context_ = nullptr;
   }
-  const region::ComputeGrant& grant = GrantOf(card_);
   Standing standing(card_);
   int looks = 0;
   for (uint64_t now = since_ns_;; now = NowNs()) {
     const uint32_t word = grant.word.load(std::memory_order_acquire);
     const region::GrantMode mode = region::ModeOf(word);
     if (mode == region::GrantMode::kOpen) {
-      TakePaced();
+      TakeOpen(lane, word, now);
       break;
     }
     uint64_t nap = kWaitNsMax;
@@ -277,6 +282,40 @@ uint64_t Turn::GuessNs() const {
   return IsAgentSilent(NowNs()) || part < work_.guess_ns ? work_.guess_ns : part;
 }
 
+// Through an open gate the driver is asked no more often than a timed launch is due: what goes in
+// between is known by estimate, if its length is. False: it is due.
+bool Turn::CountLoosely(Lane& lane, uint32_t word) {
+  const bool elsewhere = lane.reserved_ns > 0 && lane.card.load(std::memory_order_relaxed) != card_;
+  if (elsewhere || (HasLanes() && since_ns_ - lane.sampled_ns >= kSampleEveryNs)) {
+    return false;
+  }
+  Flight& flight = FlightOf(card_);
+  {
+    Hold hold(flight.lock);
+    const uintptr_t before = lane.stream.load(std::memory_order_relaxed);
+    if (const uint64_t tail = CloseLane(lane, flight, since_ns_); tail > 0) {
+      PushLoose(flight, before, tail, since_ns_);
+    }
+    if (!work_.returns_done) {
+      Submit(flight, cost_ns_, since_ns_);
+      PushLoose(flight, work_.stream, cost_ns_, since_ns_);
+    }
+    Reserve(lane, word, kOpenCreditNs, since_ns_);
+  }
+  Watch(card_);
+  card_ = kNotShared;
+  return true;
+}
+
+void Turn::TakeOpen(Lane& lane, uint32_t word, uint64_t now_ns) {
+  Flight& flight = FlightOf(card_);
+  Settle(flight, now_ns);
+  Hold hold(flight.lock);
+  Submit(flight, cost_ns_, now_ns);
+  Owe(tail_ns_ + cost_ns_);
+  Reserve(lane, word, kOpenCreditNs, now_ns);
+}
+
 // Without credit: for one launch.
 void Turn::TakePaced() {
   Flight& flight = FlightOf(card_);
@@ -302,20 +341,26 @@ bool Turn::TryTake(Lane& lane, uint32_t word, uint64_t now_ns) {
   }
   Submit(flight, cost_ns_, now_ns);
   Owe(tail_ns_ + cost_ns_);
-  if (!HasLanes()) {
-    return true;
-  }
   const uint64_t spare = limit > left + cost_ns_ ? (limit - left - cost_ns_) / 2 : 0;
   const uint64_t time = until > now_ns ? until - now_ns : 0;
   const auto credit = static_cast<int64_t>(spare < time ? spare : time);
-  lane.reserved_ns = credit < kCreditNsMax ? credit : kCreditNsMax;
-  Submit(flight, static_cast<uint64_t>(lane.reserved_ns), now_ns);
+  Reserve(lane, word, credit < kCreditNsMax ? credit : kCreditNsMax, now_ns);
+  return true;
+}
+
+// Requires: the flight's lock.
+void Turn::Reserve(Lane& lane, uint32_t word, int64_t credit_ns, uint64_t now_ns) {
+  if (!HasLanes()) {
+    return;
+  }
+  lane.reserved_ns = credit_ns;
+  lane.drained_ns = credit_ns;
+  Submit(FlightOf(card_), static_cast<uint64_t>(credit_ns), now_ns);
   lane.seen_credit_ns = -1;
   lane.card.store(card_, std::memory_order_relaxed);
   lane.stream.store(work_.stream, std::memory_order_relaxed);
-  lane.credit_ns.store(lane.reserved_ns, std::memory_order_relaxed);
+  lane.credit_ns.store(credit_ns, std::memory_order_relaxed);
   lane.grant.store(word, std::memory_order_relaxed);
-  return true;
 }
 
 bool Turn::Record(CUevent event) const {
@@ -352,8 +397,8 @@ void Turn::PushTail() {
   }
 }
 
-// What is submitted and not told yet, in case that the thread ends before it is. Requires: the
-// flight's lock.
+// What is submitted and not told yet, in case that the thread ends before it is. Of a launch on
+// several cards it is the last gate's part alone. Requires: the flight's lock.
 void Turn::Owe(uint64_t ns) const {
   if (HasLanes()) {
     thread_lanes->owed_card.store(card_, std::memory_order_relaxed);
@@ -429,17 +474,60 @@ CUresult Turn::Finish(CUresult result) {
   return result;
 }
 
-void AfterDrain(uintptr_t stream) {
-  // Who synchronises after each launch must not ring at each: the watch does soon enough.
-  constexpr uint64_t kRingEveryNs = 500 * kMicro;
-  static constinit std::atomic<uint64_t> rung_ns{0};
+namespace {
+
+// Who synchronises after each launch must not ring at each: the watch does soon enough.
+constexpr uint64_t kRingEveryNs = 500 * kMicro;
+constinit std::atomic<uint64_t> rung_ns{0};
+
+// Whether the lane's credit outlives the drain: its grant goes on, and the agent was told lately.
+bool MayPark(const Lane& lane, uint64_t now_ns) {
+  const region::ComputeGrant& grant = GrantOf(lane.card.load(std::memory_order_relaxed));
+  const uint32_t word = grant.word.load(std::memory_order_relaxed);
+  return region::ModeOf(word) == region::GrantMode::kRun &&
+         word == lane.grant.load(std::memory_order_relaxed) &&
+         now_ns < grant.until_ns.load(std::memory_order_relaxed) &&
+         now_ns - rung_ns.load(std::memory_order_relaxed) < kRingEveryNs;
+}
+
+void AskWhatIsDone(Flight& flight, uint64_t now_ns) {
   constexpr int kAskTries = 10;
+  for (int tries = 0; tries < kAskTries && !Settle(flight, now_ns); ++tries) {
+    sched_yield();
+  }
+}
+
+// One stream of a share with one card, its grant going on. False: everything has to be looked at.
+bool AfterBriefDrain(uintptr_t stream, uint64_t now_ns) {
+  Lane& lane = LaneFor(*thread_lanes, stream);
+  if (!HasLanes() || stream == 0 || lane.stream.load(std::memory_order_relaxed) != stream ||
+      !MayPark(lane, now_ns)) {
+    return false;
+  }
+  Flight& flight = FlightOf(lane.card.load(std::memory_order_relaxed));
+  if (lane.credit_ns.load(std::memory_order_relaxed) == kParked || ParkAlone(lane, flight)) {
+    return true;
+  }
+  {
+    Hold hold(flight.lock);
+    Park(lane, flight, now_ns);
+  }
+  AskWhatIsDone(flight, now_ns);
+  return true;
+}
+
+}  // namespace
+
+void AfterDrain(uintptr_t stream) {
+  const uint64_t now = NowNs();
+  if (AfterBriefDrain(stream, now)) {
+    return;
+  }
   const Card card = CardOfThread();
   if (card < 0) {
     return;
   }
   const int kept = errno;
-  const uint64_t now = NowNs();
   Flight& flight = FlightOf(card);
   for (Lane& lane : thread_lanes->lanes) {
     if (!HasLanes() || lane.card.load(std::memory_order_relaxed) != card ||
@@ -447,19 +535,18 @@ void AfterDrain(uintptr_t stream) {
       continue;
     }
     Hold hold(flight.lock);
-    if (const uint64_t tail = CloseLane(lane, flight); tail > 0) {
+    if (const uint64_t tail = CloseLane(lane, flight, now); tail > 0) {
       Finish(flight, tail, now);
     }
   }
-  for (int tries = 0; tries < kAskTries && !Settle(flight, now); ++tries) {
-    sched_yield();
-  }
+  AskWhatIsDone(flight, now);
   const uint32_t word = GrantOf(card).word.load(std::memory_order_relaxed);
-  if ((region::ModeOf(word) == region::GrantMode::kWait ||
-       now - rung_ns.load(std::memory_order_relaxed) >= kRingEveryNs) &&
-      TellIfDone(flight, word)) {
+  if (region::ModeOf(word) == region::GrantMode::kWait ||
+      now - rung_ns.load(std::memory_order_relaxed) >= kRingEveryNs) {
     rung_ns.store(now, std::memory_order_relaxed);
-    Ring();
+    if (TellIfDone(flight, word)) {
+      Ring();
+    }
   }
   errno = kept;
 }

@@ -15,7 +15,8 @@
 // the policy whether the card is this share's now (a grant); a thread takes credit in nanoseconds
 // of work from what the grant allows to be in flight, and then spends it launch by launch without
 // touching anything that is shared. Without credit it asks the driver what is done, waits for its
-// turn, and takes new credit.
+// turn, and takes new credit. Through an open gate it is the same without the waiting, so that it is
+// known what is in flight when the gate closes.
 //
 // A launch never waits while its stream is captured, where the driver does not serve the thread (a
 // host callback), or under a lock of ours; and never for ever: without a sign of the agent for
@@ -36,9 +37,10 @@ struct Work {
   bool returns_done = false;             // The driver's call comes back when the work is done.
 };
 
-// Card 0's grant when the share has one card; a word that is always open outside a share; nullptr:
-// not known yet, or several cards.
+// Card 0's grant when the share has one card; no_grant outside a share; nullptr: not known yet, or
+// several cards.
 extern constinit std::atomic<const std::atomic<uint32_t>*> only_grant;
+extern constinit const std::atomic<uint32_t> no_grant;
 
 [[gnu::always_inline]] inline bool Spend(Lane& lane, uint32_t word, const Work& work) {
   if (lane.grant.load(std::memory_order_relaxed) != word ||
@@ -61,10 +63,12 @@ extern constinit std::atomic<const std::atomic<uint32_t>*> only_grant;
   if (grant == nullptr) {
     return false;
   }
-  const uint32_t word = grant->load(std::memory_order_acquire);
-  return region::ModeOf(word) == region::GrantMode::kOpen ||
-         Spend(LaneFor(*thread_lanes, work.stream), word, work);
+  return grant == &no_grant ||
+         Spend(LaneFor(*thread_lanes, work.stream), grant->load(std::memory_order_acquire), work);
 }
+
+// The same a little later: with the credit that was left when the stream was drained.
+bool Resume(const Work& work);
 
 // The slow path: waits for the turn, and after the driver's call says what was launched.
 class Turn {
@@ -78,7 +82,10 @@ class Turn {
   void Admit();
   uint64_t GuessNs() const;
   void Owe(uint64_t ns) const;
+  bool CountLoosely(Lane& lane, uint32_t word);
+  void TakeOpen(Lane& lane, uint32_t word, uint64_t now_ns);
   bool TryTake(Lane& lane, uint32_t word, uint64_t now_ns);
+  void Reserve(Lane& lane, uint32_t word, int64_t credit_ns, uint64_t now_ns);
   void TakePaced();
   void PushTail();
   void BeginSample(Lane& lane);
@@ -107,6 +114,9 @@ struct CallDriver {
 // ends in a jump to the driver.
 template <typename Launch, typename... A>
 [[gnu::noinline]] CUresult TakeTurn(Work work, Call call, A... a) {
+  if (Resume(work)) {
+    return Launch::Do(call, a...);
+  }
   Turn turn(work);
   return turn.Finish(Launch::Do(call, a...));
 }
@@ -121,7 +131,8 @@ void AfterDrain(uintptr_t stream);
 // The same where it is only worth a look.
 void AfterQuery();
 
-// Whether a gate is at work for this process: nothing of the above does anything otherwise.
+// Whether a gate may be closed to this process: what is drained is told at once then, and otherwise
+// seen when the gate closes.
 inline bool IsGated() {
   const std::atomic<uint32_t>* const grant = only_grant.load(std::memory_order_relaxed);
   return grant == nullptr ||

@@ -51,6 +51,16 @@ void SettleDebt(ThreadLanes& row, Card card, uint64_t now_ns) {
   }
 }
 
+int64_t Within(int64_t value, int64_t least, int64_t most) {
+  return value < least ? least : value < most ? value : most;
+}
+
+// What the owner may still launch.
+int64_t Rest(const Lane& lane) {
+  const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
+  return Within(credit == kParked ? lane.drained_ns : credit, 0, lane.reserved_ns);
+}
+
 }  // namespace
 
 constinit thread_local ThreadLanes* thread_lanes = &no_lanes;
@@ -79,17 +89,61 @@ void TakeLanes() {
   thread_lanes = row;
 }
 
-uint64_t CloseLane(Lane& lane, Flight& flight) {
-  const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
+uint64_t CloseLane(Lane& lane, Flight& flight, uint64_t now_ns) {
   const int64_t reserved = lane.reserved_ns;
+  const int64_t rest = Rest(lane);
+  const int64_t drained = Within(lane.drained_ns, rest, reserved);
   lane.grant.store(kNoGrant, std::memory_order_relaxed);
   lane.reserved_ns = 0;
   if (reserved == 0) {
     return 0;
   }
-  const int64_t rest = credit < 0 ? 0 : credit < reserved ? credit : reserved;
   Withdraw(flight, static_cast<uint64_t>(rest));
-  return static_cast<uint64_t>(reserved - rest);
+  if (reserved > drained) {
+    Finish(flight, static_cast<uint64_t>(reserved - drained), now_ns);
+  }
+  return static_cast<uint64_t>(drained - rest);
+}
+
+bool ParkAlone(Lane& lane, Flight& flight) {
+  const int64_t reserved = lane.reserved_ns;
+  const auto in_flight = static_cast<int64_t>(flight.submitted_ns - flight.finished_ns);
+  if (flight.head != flight.tail || in_flight != reserved || reserved == 0) {
+    return false;
+  }
+  const int64_t rest = Rest(lane);
+  lane.drained_ns = rest;
+  lane.credit_ns.store(kParked, std::memory_order_relaxed);
+  region::SlotDevice* const slot = flight.slot.load(std::memory_order_relaxed);
+  const uint64_t done = flight.submitted_ns - static_cast<uint64_t>(rest);
+  slot->finished_ns.store(done, std::memory_order_relaxed);
+  slot->submitted_ns.store(done, std::memory_order_release);
+  return true;
+}
+
+void Park(Lane& lane, Flight& flight, uint64_t now_ns) {
+  if (lane.reserved_ns == 0) {
+    return;
+  }
+  const int64_t rest = Rest(lane);
+  const int64_t spent = lane.reserved_ns - rest;
+  lane.reserved_ns = rest;
+  lane.drained_ns = rest;
+  lane.credit_ns.store(kParked, std::memory_order_relaxed);
+  if (spent > 0) {
+    Finish(flight, static_cast<uint64_t>(spent), now_ns);
+  }
+}
+
+bool Unpark(Lane& lane, Flight& flight, int64_t cost_ns) {
+  const int64_t rest = lane.drained_ns;
+  if (lane.credit_ns.load(std::memory_order_relaxed) != kParked || rest < cost_ns) {
+    return false;
+  }
+  region::SlotDevice* const slot = flight.slot.load(std::memory_order_relaxed);
+  slot->submitted_ns.store(flight.submitted_ns, std::memory_order_release);
+  lane.credit_ns.store(rest - cost_ns, std::memory_order_relaxed);
+  return true;
 }
 
 void SettleLanes(Card card, bool closed, uint64_t now_ns) {
@@ -104,20 +158,22 @@ void SettleLanes(Card card, bool closed, uint64_t now_ns) {
       if (lane.card.load(std::memory_order_relaxed) != card || lane.reserved_ns == 0) {
         continue;
       }
-      const int64_t credit = lane.credit_ns.load(std::memory_order_relaxed);
+      const int64_t credit = Rest(lane);
       if (credit != lane.seen_credit_ns) {
         lane.seen_credit_ns = credit;
         lane.seen_ns = now_ns;
       }
-      const int64_t spent = lane.reserved_ns - credit;
-      const auto tail = static_cast<uint64_t>(spent < 0 ? 0 : spent);
+      const auto tail =
+          static_cast<uint64_t>(Within(lane.drained_ns, credit, lane.reserved_ns) - credit);
       const uint64_t from = lane.seen_ns > flight.done_ns ? lane.seen_ns : flight.done_ns;
       const uint64_t idle = now_ns > from ? now_ns - from : 0;
       const bool busy = HasBursts(flight, lane.stream.load(std::memory_order_relaxed));
       if ((tail > 0 && busy) || idle < tail || (!closed && idle < kIdleNs)) {
         continue;
       }
-      Finish(flight, CloseLane(lane, flight), now_ns);
+      if (const uint64_t rest = CloseLane(lane, flight, now_ns); rest > 0) {
+        Finish(flight, rest, now_ns);
+      }
     }
   }
 }

@@ -40,48 +40,22 @@ inline uint64_t KeyOf(const void* function, uint64_t x, uint64_t y, uint64_t z) 
          (static_cast<uint64_t>(shift) << 3 | blocks >> shift) * 0xc4ceb9fe1a85ec53;
 }
 
-SLUICE_IN_HOOK inline CUresult LaunchKernel(Call call,
-                                            CUfunction function,
-                                            unsigned x,
-                                            unsigned y,
-                                            unsigned z,
-                                            unsigned block_x,
-                                            unsigned block_y,
-                                            unsigned block_z,
-                                            unsigned shared_bytes,
-                                            CUstream stream,
-                                            void** arguments,
-                                            void** extra) {
-  const Work work = {.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)};
-  return Gated(work,
-               call,
-               function,
-               x,
-               y,
-               z,
-               block_x,
-               block_y,
-               block_z,
-               shared_bytes,
-               stream,
-               arguments,
-               extra);
-}
-
-SLUICE_IN_HOOK inline CUresult LaunchCooperative(Call call,
-                                                 CUfunction function,
-                                                 unsigned x,
-                                                 unsigned y,
-                                                 unsigned z,
-                                                 unsigned block_x,
-                                                 unsigned block_y,
-                                                 unsigned block_z,
-                                                 unsigned shared_bytes,
-                                                 CUstream stream,
-                                                 void** arguments) {
+// Kernels and cooperative ones: what comes after the stream is passed on.
+template <typename... Last>
+SLUICE_IN_HOOK inline CUresult LaunchGrid(Call call,
+                                          CUfunction function,
+                                          unsigned x,
+                                          unsigned y,
+                                          unsigned z,
+                                          unsigned block_x,
+                                          unsigned block_y,
+                                          unsigned block_z,
+                                          unsigned shared_bytes,
+                                          CUstream stream,
+                                          Last... last) {
   const Work work = {.stream = StreamOf(call, stream), .key = KeyOf(function, x, y, z)};
   return Gated(
-      work, call, function, x, y, z, block_x, block_y, block_z, shared_bytes, stream, arguments);
+      work, call, function, x, y, z, block_x, block_y, block_z, shared_bytes, stream, last...);
 }
 
 SLUICE_IN_HOOK inline CUresult LaunchConfigured(
@@ -94,15 +68,11 @@ SLUICE_IN_HOOK inline CUresult LaunchConfigured(
   return Gated(work, call, config, function, arguments, extra);
 }
 
-// Several cards at once: a share of several cards has its turns on all of them together.
-inline CUresult LaunchOnCards(Call call, LaunchParams* launches, unsigned count, unsigned flags) {
-  if (launches == nullptr || count == 0) {
-    return Cuda(call, launches, count, flags);
-  }
-  const LaunchParams& first = launches[0];
-  const Work work = {.stream = StreamOf(call, first.stream),
-                     .key = KeyOf(first.function, first.grid[0], first.grid[1], first.grid[2])};
-  return Gated(work, call, launches, count, flags);
+// Several cards at once: the gate of each card named is passed.
+CUresult LaunchOnCards(Call call, LaunchParams* launches, unsigned count, unsigned flags);
+inline Work WorkOf(Call call, const LaunchParams& launch) {
+  return {.stream = StreamOf(call, launch.stream),
+          .key = KeyOf(launch.function, launch.grid[0], launch.grid[1], launch.grid[2])};
 }
 
 // The oldest forms, whose arguments were set one by one before.
@@ -135,47 +105,20 @@ enum class CopyKind : uint64_t { kIn = 1, kOut, kWithin, kAny, kFill };
 inline constexpr uint64_t kHostCopyGuessNs = 80'000;
 inline constexpr uint64_t kCardCopyGuessNs = 5'000;
 
-template <typename To, typename From, typename... Stream>
-SLUICE_IN_HOOK inline CUresult Copy(
-    Call call, CopyKind kind, uint64_t element, To to, From from, size_t count, Stream... stream) {
-  if (count < kCopyBytesMin / element) [[likely]] {
+template <CopyKind kind, typename To, typename From, typename... Stream>
+SLUICE_IN_HOOK inline CUresult Copy(Call call, To to, From from, size_t count, Stream... stream) {
+  constexpr bool kFills = kind == CopyKind::kFill;
+  constexpr uint64_t kElement = kFills ? sizeof(From) : 1;
+  if (count < kCopyBytesMin / kElement) [[likely]] {
     return Cuda(call, to, from, count, stream...);
   }
-  const bool card = kind == CopyKind::kWithin || kind == CopyKind::kFill;
+  constexpr bool kOnCard = kind == CopyKind::kWithin || kFills;
   const Work work = {.stream = StreamOf(call, OptionalStream(stream...)),
                      .key = static_cast<uint64_t>(kind),
-                     .units = (count >> 20) % kCopyUnitsMax * element + 1,
-                     .guess_ns = card ? kCardCopyGuessNs : kHostCopyGuessNs,
-                     .returns_done = sizeof...(Stream) == 0 && !card};
+                     .units = (count >> 20) % kCopyUnitsMax * kElement + 1,
+                     .guess_ns = kOnCard ? kCardCopyGuessNs : kHostCopyGuessNs,
+                     .returns_done = sizeof...(Stream) == 0 && !kOnCard};
   return Gated(work, call, to, from, count, stream...);
-}
-template <typename... A>
-CUresult CopyIn(Call call, A... a) {
-  return Copy(call, CopyKind::kIn, 1, a...);
-}
-template <typename... A>
-CUresult CopyOut(Call call, A... a) {
-  return Copy(call, CopyKind::kOut, 1, a...);
-}
-template <typename... A>
-CUresult CopyWithin(Call call, A... a) {
-  return Copy(call, CopyKind::kWithin, 1, a...);
-}
-template <typename... A>
-CUresult CopyAny(Call call, A... a) {
-  return Copy(call, CopyKind::kAny, 1, a...);
-}
-template <typename... A>
-CUresult FillBytes(Call call, A... a) {
-  return Copy(call, CopyKind::kFill, 1, a...);
-}
-template <typename... A>
-CUresult FillShorts(Call call, A... a) {
-  return Copy(call, CopyKind::kFill, 2, a...);
-}
-template <typename... A>
-CUresult FillWords(Call call, A... a) {
-  return Copy(call, CopyKind::kFill, 4, a...);
 }
 
 // Captures: counted, so that a launch knows when it is worth asking.

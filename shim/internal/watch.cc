@@ -24,10 +24,12 @@ namespace {
 constexpr uint64_t kMicro = 1'000;
 constexpr uint64_t kMilli = 1'000'000;
 
-// Between looks: at work that must end soon, at work that may go on, and at nothing.
+// Between looks: at work that must end soon, at work that may go on, with others who want the card
+// and without, and at nothing.
 constexpr uint64_t kClosedNsMin = 50 * kMicro;
 constexpr uint64_t kClosedNsMax = 1 * kMilli;
 constexpr uint64_t kRunningNs = 1 * kMilli;
+constexpr uint64_t kOpenNs = 100 * kMilli;
 constexpr uint64_t kIdleNs = 5 * kMilli;
 // With nothing in flight for so long it sleeps until it is woken.
 constexpr uint64_t kDozeAfterNs = 50 * kMilli;
@@ -157,6 +159,7 @@ Look LookAfter(Card card, const region::PolicyPage& policy, CUcontext& current) 
   const bool closed = region::ModeOf(word) == region::GrantMode::kWait ||
                       (region::ModeOf(word) == region::GrantMode::kRun &&
                        now >= grant.until_ns.load(std::memory_order_relaxed));
+  const bool open = region::ModeOf(word) == region::GrantMode::kOpen;
   Flight& flight = FlightOf(card);
   CUcontext wanted = nullptr;
   {
@@ -176,13 +179,13 @@ Look LookAfter(Card card, const region::PolicyPage& policy, CUcontext& current) 
     left = Left(flight, NowNs());
   }
   if (empty) {
-    if (TellIfDone(flight, word)) {
+    if (TellIfDone(flight, word) && !open) {
       Ring();
     }
     return CountWaiting(card) > 0 ? Look{kStandingNs, true} : Look{kIdleNs, false};
   }
   if (!closed) {
-    return {kRunningNs, true};
+    return {open ? kOpenNs : kRunningNs, true};
   }
   const uint64_t half = left / 2;
   return {half < kClosedNsMin ? kClosedNsMin : half < kClosedNsMax ? half : kClosedNsMax, true};

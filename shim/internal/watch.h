@@ -4,8 +4,8 @@
 #include "shim/internal/process.h"
 
 // A thread per process that looks after work in flight when no thread of the program calls in: it
-// says in the slot that a card is drained, and rings. It is started when a gate is first met
-// closed, blocks all signals, and sleeps without a timer while nothing is in flight.
+// says in the slot that a card is drained, and rings. It is started with the first launch that is
+// counted, blocks all signals, and sleeps without a timer while nothing is in flight.
 namespace sluice::shim {
 
 // Requires: the card's flight has its slot. Starts the thread or wakes it.

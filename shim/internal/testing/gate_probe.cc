@@ -12,7 +12,8 @@
 //   die                      ends that thread where it stands: "died"
 //   fork FORM                a child does it: the child's code
 //   release                  retains and releases the context: the code
-//   threads                  how many threads the process has
+//   both US                  one cooperative launch on the first card and the second: the code
+//   watch                    whether the gate's thread is there: 0, 1
 //   leave                    ends the program: "still" when the gate's thread rests while the
 //                            driver would be torn down, "moving" when it goes on, "none" without it
 #include <atomic>
@@ -221,17 +222,32 @@ CUresult Release() {
   return result != kSuccess ? result : Ask("cuDevicePrimaryCtxRelease_v2", 0);
 }
 
-int Threads() {
-  int count = 0;
-  DIR* const folder = opendir("/proc/self/task");
-  while (const dirent* entry = readdir(folder)) {
-    count += entry->d_name[0] != '.' ? 1 : 0;
+// One launch that is on two cards at once.
+CUresult Both(uint64_t us) {
+  static CUfunction functions[2] = {sleeper, nullptr};
+  static CUstream streams[2] = {stream, nullptr};
+  CUresult result = kSuccess;
+  if (streams[1] == nullptr) {
+    CUcontext second = nullptr;
+    void* module = nullptr;
+    const void* const text = kPtx;
+    Ask("cuDevicePrimaryCtxRetain", &second, 1);
+    Ask("cuCtxSetCurrent", second);
+    Ask("cuModuleLoadData", &module, text);
+    Ask("cuModuleGetFunction", &functions[1], module, "sluice_sleep_us");
+    result = Ask("cuStreamCreate", &streams[1], 1U);
+    Ask("cuCtxSetCurrent", context);
   }
-  closedir(folder);
-  return count;
+  void* arguments[] = {&us};
+  LaunchParams params[2] = {};
+  for (int i = 0; i < 2; ++i) {
+    params[i] = {functions[i], {1, 1, 1}, {1, 1, 1}, 0, streams[i], arguments};
+  }
+  LaunchParams* const list = params;
+  return result != kSuccess ? result : Ask("cuLaunchCooperativeKernelMultiDevice", list, 2U, 0U);
 }
 
-// How often the gate's thread has slept; 0: there is none.
+// How often the gate's thread has slept, and 1; 0: there is none.
 long GateSleeps() {
   long sleeps = 0;
   DIR* const folder = opendir("/proc/self/task");
@@ -245,6 +261,7 @@ long GateSleeps() {
       std::string key;
       if (words >> key; key == "voluntary_ctxt_switches:") {
         words >> sleeps;
+        ++sleeps;
       }
     }
   }
@@ -300,7 +317,8 @@ std::string Answer(std::istringstream& words) {
   if (verb == "syncctx") return std::to_string(Ask("cuCtxSynchronize"));
   if (verb == "query") return std::to_string(Ask("cuStreamQuery", stream));
   if (verb == "release") return std::to_string(Release());
-  if (verb == "threads") return std::to_string(Threads());
+  if (verb == "both" && words >> us) return std::to_string(Both(us));
+  if (verb == "watch") return std::to_string(GateSleeps() > 0 ? 1 : 0);
   std::string names;
   for (const Form& row : kForms) {
     names += std::string(row.name) + " ";

@@ -25,7 +25,9 @@ extern "C" [[gnu::visibility("default")]] void SluiceStopAt(const char* name, in
   passes_left.store(nth, std::memory_order_release);
 }
 
-void sluice::PassPoint(const char* name) {
+namespace sluice {
+
+void PassPoint(const char* name) {
   if (passes_left.load(std::memory_order_acquire) <= 0 || strcmp(wanted, name) != 0 ||
       passes_left.fetch_sub(1) != 1) {
     return;
@@ -38,3 +40,5 @@ void sluice::PassPoint(const char* name) {
   }
   errno = kept;
 }
+
+}  // namespace sluice
