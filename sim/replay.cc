@@ -10,6 +10,7 @@
 
 #include "scheduler/fragment.h"
 #include "scheduler/placer.h"
+#include "scheduler/rescue.h"
 
 namespace sluice::sim {
 namespace {
@@ -191,26 +192,60 @@ class Run {
     const DemandIndex demand = fleet_.demand_of[arrival.row];
     Clock::time_point start = Clock::now();
     Clock::duration took{};
-    const bool placed = placer_.Choose(demand, placement_);
+    bool placed = placer_.Choose(demand, placement_);
+    if (!placed && options_.moves_per_10000 > 0) placed = MakeRoom(demand);
     if (options_.on_arrival) {
       took += Clock::now() - start;
       arrival.placement = placed ? &placement_ : nullptr;
       options_.on_arrival(fleet_, arrival);
       start = Clock::now();
     }
-    if (placed) {
-      fleet_.ledger.Bind(demand, placement_);
-      policy_.OnPlaced(fleet_.ledger, demand, placement_);
-    }
+    if (placed) Bind(demand, arrival.row);
     took += Clock::now() - start;
     latency_us_.push_back(std::chrono::duration<float, std::micro>(took).count());
     return placed;
+  }
+
+  void Bind(DemandIndex demand, size_t row) {
+    const scheduler::BindingIndex binding = fleet_.ledger.Bind(demand, placement_);
+    policy_.OnPlaced(fleet_.ledger, demand, placement_);
+    if (row_of_.size() <= binding) row_of_.resize(binding + 1);
+    row_of_[binding] = row;
+  }
+
+  // Moves what must move; then the demand fits, at `placement_`. False: it cannot be, or too many
+  // have been moved already.
+  bool MakeRoom(DemandIndex demand) {
+    const int64_t left = result_.arrivals * options_.moves_per_10000 / 10'000 - result_.moves;
+    if (left <= 0 || fleet_.ledger.demand(demand).count == 0) return false;
+    const auto movable = [&](scheduler::BindingIndex binding) {
+      return !options_.movable || options_.movable(fleet_.pods[row_of_[binding]]);
+    };
+    const int at_once = static_cast<int>(std::min<int64_t>(left, options_.moves_at_once));
+    const auto rescue = scheduler::FindRescue(fleet_.ledger, demand, {at_once, movable});
+    if (!rescue) return false;
+    std::vector<std::pair<DemandIndex, size_t>> moved;
+    for (const scheduler::Move& move : rescue->moves) {
+      const scheduler::Binding was = fleet_.ledger.binding(move.binding);
+      fleet_.ledger.Release(move.binding);
+      policy_.OnReleased(fleet_.ledger, was);
+      moved.emplace_back(was.demand, row_of_[move.binding]);
+    }
+    // What was moved is placed first; the room that is made for the demand is where it is not.
+    for (size_t i = 0; i < moved.size(); ++i) {
+      placement_ = rescue->moves[i].to;
+      Bind(moved[i].first, moved[i].second);
+    }
+    placement_ = rescue->placement;
+    result_.moves += static_cast<int64_t>(moved.size());
+    return true;
   }
 
   TraceFleet& fleet_;
   scheduler::Policy& policy_;
   const ReplayOptions& options_;
   scheduler::Placer placer_;
+  std::vector<size_t> row_of_;  // By binding.
   FragmentSum fragments_;
   Sampler allocation_;
   Sampler fragment_;

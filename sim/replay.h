@@ -66,6 +66,11 @@ struct Arrival {
 struct ReplayOptions {
   uint64_t seed = 42;
   int load_percent = kLoadPercentMax;  // The replay ends before the load rounds to more.
+  // Claims that may be moved to make room for one that fits nowhere: at most so many per 10,000
+  // arrivals so far, so many at once, of those of which `movable` is true (empty: all). 0: none.
+  int moves_per_10000 = 0;
+  int moves_at_once = 1;
+  std::function<bool(const TracePod&)> movable;
   // Called for each arrival with the ledger before it; not timed. May be empty.
   std::function<void(const TraceFleet&, const Arrival&)> on_arrival;
 };

@@ -55,7 +55,7 @@ struct Candidate {
 };
 
 // Programs whose layout lost much of what they promised are not worth playing.
-constexpr int64_t kLostPermilleMax = 6;
+constexpr int64_t kLostPermilleMax = 15;
 
 std::vector<Candidate> Candidates(const Ledger& ledger,
                                   const Mix& mix,
