@@ -18,11 +18,6 @@ std::string MemoryText(int64_t memory, MemoryWords words) {
   return words == MemoryWords::kBytes ? ToText(Bytes(memory)) : Tenths(memory * 100) + "%";
 }
 
-bool Named(const Demand& demand, const GpuId& card) {
-  return (demand.only.empty() || std::ranges::binary_search(demand.only, card)) &&
-         !std::ranges::binary_search(demand.never, card);
-}
-
 // What the card is, before what is free on it.
 Verdict JudgeKind(const Ledger& ledger, DemandIndex index, CardIndex card) {
   const Demand& demand = ledger.demand(index);
@@ -30,7 +25,7 @@ Verdict JudgeKind(const Ledger& ledger, DemandIndex index, CardIndex card) {
   if (const Service service = ledger.service(card); service != Service::kOpen) {
     return {Check::kService, service, 0};
   }
-  if (!Named(demand, ledger.card_id(card))) return {Check::kName, Service::kOpen, 0};
+  if (!TakesName(demand, ledger.card_id(card))) return {Check::kName, Service::kOpen, 0};
   if (!demand.vendor.empty() && demand.vendor != kind.vendor) {
     return {Check::kVendor, Service::kOpen, 0};
   }

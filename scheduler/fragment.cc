@@ -75,7 +75,7 @@ Fragments::TypeTable Fragments::MakeType(const Ledger& ledger,
   SortOnce(slots);
   for (const KindIndex kind : type.kinds) {
     const auto slot = std::ranges::lower_bound(slots, kind) - slots.begin();
-    table.slot_of.push_back(static_cast<uint8_t>(slot));
+    table.slot_of.push_back(static_cast<uint16_t>(slot));
   }
   for (const auto& [demand, count] : mix.counts) {
     if (ledger.demand(demand).count > 0) table.cpu.push_back(ledger.demand(demand).cpu_millis);
@@ -235,9 +235,8 @@ int64_t Fragments::Now(const Ledger& ledger, NodeIndex node) {
 Fragments::Left Fragments::AfterOne(const Ledger& ledger, DemandIndex demand, CardIndex index) {
   const CardState& card = ledger.card(index);
   const Need& need = ledger.NeedOf(demand, card.kind);
-  const int32_t take = std::max(need.compute, std::min(need.compute_wish, card.compute_free));
   return {std::max(card.memory_millis - need.memory_millis, 0),
-          std::max(card.compute_free - take, 0)};
+          std::max(card.compute_free - ComputeTaken(need, card), 0)};
 }
 
 // Whether one of the cards that are like `cards.first` fits.

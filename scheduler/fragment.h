@@ -57,8 +57,8 @@ class Fragments {
     std::vector<int64_t> weights;  // [cpu rank][cards that have enough].
   };
   struct TypeTable {
-    std::vector<int64_t> cpu;      // What the mix's demands ask, ascending: rank = how many fit.
-    std::vector<uint8_t> slot_of;  // By the card's position: which of `kinds`.
+    std::vector<int64_t> cpu;       // What the mix's demands ask, ascending: rank = how many fit.
+    std::vector<uint16_t> slot_of;  // By the card's position: which of `kinds`.
     std::vector<KindTable> kinds;
     std::vector<Level> levels;
   };
@@ -71,8 +71,8 @@ class Fragments {
     Left left;
     uint32_t cell = 0;    // Of memory and compute rank in the kind's table.
     CardIndex first = 0;  // The first of them.
-    uint8_t slot = 0;
-    uint8_t cards = 0;
+    uint16_t slot = 0;
+    uint16_t cards = 0;
   };
   // The cards of a node that have enough for a level.
   struct Enough {

@@ -87,7 +87,7 @@ KindIndex Ledger::InternKind(const CardKind& kind) {
   if (fresh) {
     SLUICE_CHECK(kinds_.size() < (1U << 16));
     kinds_.push_back(kind);
-    for (DemandRecord& record : demands_) record.needs.push_back(Resolve(record.demand, kind));
+    for (DemandRecord& record : demands_) record.needs.push_back(NeedOn(record.demand, kind));
   }
   return at->second;
 }
@@ -105,11 +105,11 @@ Ledger::DemandRecord Ledger::ResolveAll(const Demand& demand) const {
   DemandRecord record{.demand = demand,
                       .names_cards = !demand.only.empty() || !demand.never.empty(),
                       .shape = ShapeOfDemand(demand)};
-  for (const CardKind& kind : kinds_) record.needs.push_back(Resolve(demand, kind));
+  for (const CardKind& kind : kinds_) record.needs.push_back(NeedOn(demand, kind));
   return record;
 }
 
-Need Ledger::Resolve(const Demand& demand, const CardKind& kind) const {
+Need NeedOn(const Demand& demand, const CardKind& kind) {
   Need need;
   const int64_t all = kind.memory.value();
   need.memory = demand.memory_percent > 0
@@ -140,10 +140,9 @@ Need Ledger::Resolve(const Demand& demand, const CardKind& kind) const {
   return need;
 }
 
-bool Ledger::NamesAllow(const Demand& demand, CardIndex card) const {
-  const GpuId& id = card_ids_[card];
-  return (demand.only.empty() || std::ranges::binary_search(demand.only, id)) &&
-         !std::ranges::binary_search(demand.never, id);
+bool TakesName(const Demand& demand, const GpuId& card) {
+  return (demand.only.empty() || std::ranges::binary_search(demand.only, card)) &&
+         !std::ranges::binary_search(demand.never, card);
 }
 
 bool Ledger::RoomBesideCards(const Demand& asked, NodeIndex index) const {
@@ -198,9 +197,7 @@ bool Ledger::FitsEmpty(DemandIndex demand, TypeIndex index) const {
 Held Ledger::Take(DemandIndex demand, CardIndex index) const {
   const CardState& card = cards_[index];
   const Need& need = demands_[demand].needs[card.kind];
-  return {index,
-          Bytes(need.memory),
-          ComputeMillis(std::max(need.compute, std::min(need.compute_wish, card.compute_free)))};
+  return {index, Bytes(need.memory), ComputeMillis(ComputeTaken(need, card))};
 }
 
 BindingIndex Ledger::Bind(DemandIndex demand, const Placement& placement) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <compare>
 #include <cstdint>
@@ -29,7 +30,7 @@ using DemandIndex = uint32_t;  // What a claim asks for.
 using BindingIndex = uint32_t;
 
 inline constexpr int64_t kUnlimited = int64_t{1} << 60;
-inline constexpr int kCardsPerNodeMax = 64;
+inline constexpr int kCardsPerNodeMax = 65'535;
 
 // Whether a card takes claims, and if not, why.
 enum class Service : uint8_t {
@@ -115,6 +116,24 @@ struct CardState {
   uint16_t kind = 0;
   bool open = false;  // In service, shared, not kept.
 };
+
+// What a demand takes of cards of a kind, their names apart.
+Need NeedOn(const Demand& demand, const CardKind& kind);
+// Whether the demand names no cards, or takes this one.
+bool TakesName(const Demand& demand, const GpuId& card);
+
+// Whether there is room for the need. No early exits: all parts are at hand, and a branch that is
+// taken by chance costs more.
+inline bool NeedFits(const Need& need, const CardState& card) {
+  return need.admitted & card.open & (card.memory_free >= need.memory) &
+         (card.compute_free >= need.compute) & (card.slots_free > 0) &
+         (!need.whole | (card.holders == 0));
+}
+
+// The compute that the need takes of the card.
+inline int32_t ComputeTaken(const Need& need, const CardState& card) {
+  return std::max(need.compute, std::min(need.compute_wish, card.compute_free));
+}
 
 struct NodeState {
   int64_t cpu_free = 0;
@@ -250,20 +269,14 @@ class Ledger {
 
   bool CardFits(const DemandRecord& record, CardIndex index) const {
     const CardState& card = cards_[index];
-    const Need& need = record.needs[card.kind];
-    // No early exits: all parts are at hand, and a branch that is taken by chance costs more.
-    const bool fits = need.admitted & card.open & (card.memory_free >= need.memory) &
-                      (card.compute_free >= need.compute) & (card.slots_free > 0) &
-                      (!need.whole | (card.holders == 0));
-    return fits && (!record.names_cards || NamesAllow(record.demand, index));
+    return NeedFits(record.needs[card.kind], card) &&
+           (!record.names_cards || TakesName(record.demand, card_ids_[index]));
   }
   bool RoomBesideCards(const Demand& asked, NodeIndex node) const;
   bool Fits(const DemandRecord& record, NodeIndex node) const;
 
   KindIndex InternKind(const CardKind& kind);
   DemandRecord ResolveAll(const Demand& demand) const;
-  Need Resolve(const Demand& demand, const CardKind& kind) const;
-  bool NamesAllow(const Demand& demand, CardIndex card) const;
   void Hold(const Binding& binding, int sign);
   void Changed(NodeIndex node);
 

@@ -86,8 +86,9 @@ std::unique_ptr<Policy> MakeDotProduct();
 // The least growth of fragments, of the mix that is expected. The demands of the mix must be
 // interned in the ledger that the policy will serve.
 std::unique_ptr<Policy> MakeFgd(Mix mix);
-// What an installation without a trace uses: the card with the least free memory that suffices,
-// then the one with the fewest claims, then by number.
+// What an installation that does not know what will be asked for uses: the card with the least free
+// memory that suffices (to the MiB between nodes), then the one with the fewest claims, then the
+// one that was added first.
 std::unique_ptr<Policy> MakeTightestCard();
 
 }  // namespace sluice::scheduler

@@ -178,6 +178,24 @@ TEST(DecideProperty, NamesAsPossibleExactlyWhatTheEmptyFleetGives) {
   });
 }
 
+TEST(DecideProperty, IsExplainedByTheSameCards) {
+  ForEverySeed([](Dice& dice) {
+    const Snapshot fleet = SomeFleet(dice);
+    const ClaimRequest request = SomeRequest(dice);
+    const Explanation why = Explain(fleet, request);
+    EXPECT_EQ(why.fits, std::holds_alternative<Placed>(Decide(fleet, request)));
+    EXPECT_EQ(why.count, static_cast<int64_t>(fleet.gpus.size()));
+    for (const Alternative& other : why.alternatives) {
+      ClaimRequest instead = request;
+      instead.memory = other.demand.memory;
+      instead.guarantee = other.demand.guarantee;
+      instead.count = other.demand.count;
+      instead.gpu_model = other.demand.models.empty() ? "" : other.demand.models[0];
+      EXPECT_TRUE(Fits(fleet, instead)) << other.words;
+    }
+  });
+}
+
 TEST(DecideProperty, AlwaysSaysWhyInOneLineWithTheNeed) {
   ForEverySeed([](Dice& dice) {
     const Decision decision = Decide(SomeFleet(dice), SomeRequest(dice));

@@ -40,4 +40,8 @@ Decision Decide(const Snapshot& snapshot, const ClaimRequest& request) {
   return internal::DecideOn(internal::ToCards(snapshot.gpus), request);
 }
 
+Explanation Explain(const Snapshot& snapshot, const ClaimRequest& request) {
+  return internal::ExplainOn(internal::ToCards(snapshot.gpus), request);
+}
+
 }  // namespace sluice::scheduler

@@ -9,6 +9,7 @@
 #include "base/units.h"
 #include "model/claim.h"
 #include "model/gpu.h"
+#include "scheduler/explain.h"
 
 // The pure core: no I/O, clock, threads, logging or third party. Equal input, equal answer.
 namespace sluice::scheduler {
@@ -38,12 +39,17 @@ struct Never {
 
 using Decision = std::variant<Placed, WaitFor, Never>;
 
-// Best fit on memory: the admitted card with the least free memory that still suffices; ties by
-// fewer shares, then by id. Several cards: the same rule, one after the other, on one node.
+// By the policy `tightest_card`: the admitted card with the least free memory that still suffices
+// (to the MiB between machines); ties by fewer shares, then by machine, then by id. Several cards:
+// the same rule, one after the other, on one machine.
 // A guarantee must fit the card's compute too. A whole card is one without any share; it is given
 // with all its memory and compute, and `memory` is then the least that it must have. A card that is
 // out of service takes nothing, but as it may come back, a request is not Never because of it.
 Decision Decide(const Snapshot& snapshot, const ClaimRequest& request);
+
+// Why the request fits or not, card by card, and what would be placed now instead; see explain.h
+// for the words.
+Explanation Explain(const Snapshot& snapshot, const ClaimRequest& request);
 
 // What `claim` would have of its card with the memory, guarantee and cap of `wish`; or, when the
 // card's other shares leave too little, a reason with figures and in `largest_free` the most memory

@@ -4,8 +4,13 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <utility>
+
+#include "scheduler/ledger.h"
+#include "scheduler/placer.h"
+#include "scheduler/policy.h"
 
 namespace sluice::scheduler::internal {
 namespace {
@@ -32,13 +37,63 @@ std::vector<std::vector<size_t>> GroupsByNode(std::span<const Card> cards,
   return groups;
 }
 
-// In double: memory × compute passes 64 bits for large cards, and a thousandth is all that counts.
-ComputeMillis ComputeByMemory(Bytes memory, const Gpu& gpu) {
-  if (gpu.memory <= Bytes(0)) return ComputeMillis(0);
-  const double part = static_cast<double>(memory.value()) / static_cast<double>(gpu.memory.value());
-  return ComputeMillis(
-      static_cast<int64_t>(std::min(part, 1.0) * static_cast<double>(gpu.compute.value())));
+CardKind KindOf(const Gpu& gpu) {
+  return {.vendor = gpu.vendor,
+          .model = gpu.model,
+          .pool = gpu.pool,
+          .memory = gpu.memory,
+          .compute = gpu.compute};
 }
+
+CardState StateOf(const Card& card) {
+  return {.memory_free = MemoryFree(card).value(),
+          .compute_free = static_cast<int32_t>(ComputeFree(card).value()),
+          .holders = static_cast<int32_t>(card.shares),
+          .slots_free = 1,
+          .open = card.open && !card.kept};
+}
+
+// The cards as a ledger, machines and their cards by id.
+struct CardLedger {
+  explicit CardLedger(std::span<const Card> cards) {
+    for (size_t i = 0; i < cards.size(); ++i) order.push_back(i);
+    std::ranges::sort(order, {}, [&](size_t i) {
+      return std::tuple(std::cref(cards[i].gpu->node), std::cref(cards[i].gpu->id));
+    });
+    NodeSpec node;
+    for (size_t at = 0; at < order.size(); ++at) {
+      const Gpu& gpu = *cards[order[at]].gpu;
+      if (at > 0 && gpu.node != node.id) Add(cards, node);
+      node.id = gpu.node;
+      node.cards.push_back(
+          {.id = gpu.id, .kind = KindOf(gpu), .mode = gpu.mode, .health = gpu.health});
+    }
+    if (!order.empty()) Add(cards, node);
+  }
+
+  Ledger ledger;
+  std::vector<size_t> order;  // By card of the ledger: its place in `cards`.
+
+ private:
+  void Add(std::span<const Card> cards, NodeSpec& spec) {
+    const NodeIndex node = ledger.AddNode(spec);
+    const DemandIndex share = ledger.Intern({.count = 1});
+    const NodeState state = ledger.node(node);
+    for (CardIndex index = state.first_card; index < state.first_card + state.cards; ++index) {
+      const Card& card = cards[order[index]];
+      // The first holder stands for what all of them hold.
+      for (size_t i = 0; i < card.shares; ++i) {
+        ledger.BindHeld(share,
+                        node,
+                        {{index,
+                          i == 0 ? card.memory_held : Bytes(0),
+                          i == 0 ? card.compute_held : ComputeMillis(0)}});
+      }
+      if (card.kept) ledger.SetService(index, Service::kKept);
+    }
+    spec.cards.clear();
+  }
+};
 
 }  // namespace
 
@@ -70,26 +125,31 @@ bool Admits(const ClaimRequest& request, const Gpu& gpu) {
   return request.only.empty() || std::ranges::find(request.only, gpu.id) != request.only.end();
 }
 
-bool FitsNow(const ClaimRequest& request, const Card& card) {
-  if (!card.open || card.kept || !FitsEmpty(request, *card.gpu)) return false;
-  if (request.whole && card.shares != 0) return false;
-  const Allocation wanted = AllocationOn(request, card);
-  return wanted.memory <= MemoryFree(card) && wanted.guarantee <= ComputeFree(card);
+Demand ToDemand(const ClaimRequest& request) {
+  Demand demand{.count = request.count,
+                .memory = request.memory,
+                .guarantee = request.guarantee,
+                .whole = request.whole,
+                .by_memory = request.guarantee_by_memory,
+                .cap = request.cap,
+                .vendor = request.vendor,
+                .only = request.only};
+  if (!request.gpu_model.empty()) demand.models = {request.gpu_model};
+  std::ranges::sort(demand.only);
+  return demand;
 }
 
 bool FitsEmpty(const ClaimRequest& request, const Gpu& gpu) {
-  return Admits(request, gpu) && request.memory <= gpu.memory && request.guarantee <= gpu.compute;
+  const Demand demand = ToDemand(request);
+  return NeedOn(demand, KindOf(gpu)).admitted && TakesName(demand, gpu.id);
 }
 
 Allocation AllocationOn(const ClaimRequest& request, const Card& card) {
-  const Gpu& gpu = *card.gpu;
-  if (request.whole) return {gpu.id, gpu.memory, gpu.compute, ComputeMillis(0)};
-  ComputeMillis guarantee = request.guarantee;
-  if (request.guarantee_by_memory) {
-    guarantee = std::min(ComputeByMemory(request.memory, gpu), ComputeFree(card));
-    if (request.cap > ComputeMillis(0)) guarantee = std::min(guarantee, request.cap);
-  }
-  return {gpu.id, request.memory, guarantee, request.cap};
+  const Need need = NeedOn(ToDemand(request), KindOf(*card.gpu));
+  return {card.gpu->id,
+          Bytes(need.memory),
+          ComputeMillis(ComputeTaken(need, StateOf(card))),
+          request.whole ? ComputeMillis(0) : request.cap};
 }
 
 void Take(Card& card, const Allocation& allocation) {
@@ -106,18 +166,20 @@ void GiveBack(Card& card, const Share& share) {
 
 std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
                                            const ClaimRequest& request) {
-  std::vector<size_t> fitting;
-  for (size_t i = 0; i < cards.size(); ++i) {
-    if (FitsNow(request, cards[i])) fitting.push_back(i);
-  }
-  std::ranges::sort(fitting, {}, [&](size_t i) {
-    return std::tuple(MemoryFree(cards[i]), cards[i].shares, std::cref(cards[i].gpu->id));
-  });
-  auto groups = GroupsByNode(cards, fitting, request.count);
-  if (groups.empty()) return std::nullopt;
-  // The machine of the best first card.
-  const auto rank = [&](size_t i) { return std::ranges::find(fitting, i) - fitting.begin(); };
-  return *std::ranges::min_element(groups, {}, [&](const auto& group) { return rank(group[0]); });
+  if (request.count < 1) return std::nullopt;
+  CardLedger fleet(cards);
+  const DemandIndex demand = fleet.ledger.Intern(ToDemand(request));
+  const std::unique_ptr<Policy> policy = MakeTightestCard();
+  Placement placement;
+  if (!ScanAll(fleet.ledger, *policy, demand, placement)) return std::nullopt;
+  std::vector<size_t> chosen;
+  for (const CardIndex card : placement.cards) chosen.push_back(fleet.order[card]);
+  return chosen;
+}
+
+Explanation ExplainOn(std::span<const Card> cards, const ClaimRequest& request) {
+  CardLedger fleet(cards);
+  return Explain(fleet.ledger, fleet.ledger.Intern(ToDemand(request)));
 }
 
 std::vector<size_t> Soonest(std::span<const Card> cards, const ClaimRequest& request) {

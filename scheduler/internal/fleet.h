@@ -8,8 +8,11 @@
 #include "base/units.h"
 #include "model/claim.h"
 #include "model/gpu.h"
+#include "scheduler/explain.h"
+#include "scheduler/ledger.h"
 
-// The arithmetic of fitting, without words. All values are immutable but Card.
+// A machine's cards as control knows them, put to the ledger and its policies. All values are
+// immutable but Card.
 namespace sluice::scheduler::internal {
 
 // A card with what is held of it.
@@ -31,9 +34,11 @@ std::vector<Card> ToCards(std::span<const Gpu> gpus);
 // Whether vendor, model and `only` of the request admit the card.
 bool Admits(const ClaimRequest& request, const Gpu& gpu);
 
-// Whether one of the request's parts fits the card now.
-bool FitsNow(const ClaimRequest& request, const Card& card);
-// The same if the card were empty and in service: a card that is out of service may come back.
+// The request in the terms of the ledger.
+Demand ToDemand(const ClaimRequest& request);
+
+// Whether one of the request's parts would fit the card if it were empty and in service: a card
+// that is out of service may come back.
 bool FitsEmpty(const ClaimRequest& request, const Gpu& gpu);
 
 // What the request takes of the card.
@@ -45,6 +50,9 @@ void GiveBack(Card& card, const Share& share);
 // Indices into `cards` of the best fit, or nothing. See Decide.
 std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
                                            const ClaimRequest& request);
+
+// Why the request fits or not, card by card.
+Explanation ExplainOn(std::span<const Card> cards, const ClaimRequest& request);
 
 // Indices of the cards that the request would fit soonest by memory: those with the least memory
 // missing together, on one machine. Empty when none is in service.
