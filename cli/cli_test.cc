@@ -93,6 +93,8 @@ TEST(Parsing, RefusesWrongSizesAndTimes) {
                            "desktop wait a --for never",
                            "user role lina boss",
                            "pool set shared --bypass-rule shoot",
+                           "team add",
+                           "team set Perception --limit much",
                            "pool set shared --strict-priority maybe",
                            "up --tls-key k"}) {
     Parser parser;

@@ -143,4 +143,8 @@ Json FindUser(Api& api, const std::string& name) {
   return FindIn(api.All("/v1/users"), name, "user");
 }
 
+Json FindTeam(Api& api, const std::string& name) {
+  return FindIn(api.All("/v1/teams"), name, "team");
+}
+
 }  // namespace sluice::cli

@@ -30,6 +30,7 @@ void AddPriority(Json& request, int priority);
 // name is not unique.
 Json FindDesktop(Api& api, const std::string& name);
 Json FindUser(Api& api, const std::string& name);
+Json FindTeam(Api& api, const std::string& name);
 
 // Every desktop that the caller may see.
 Json VisibleDesktops(Api& api);

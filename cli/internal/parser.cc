@@ -13,6 +13,7 @@ constexpr std::array kGroups = {
     Group{"desktop", "Desktops: list, create, open, stop, …", nullptr},
     Group{"gpu", "The cards; inside a share: its limit, use and processes", MakeGpu},
     Group{"pool", "The cards' rules: list, show, set", nullptr},
+    Group{"team", "Who shares a part of the cards: list, add, set, delete", nullptr},
     Group{"queue", "Who waits for a share", nullptr},
     Group{"template", "What desktops are made from", nullptr},
     Group{"user", "People and roles (admins)", nullptr},
@@ -29,8 +30,13 @@ std::span<const Group> Groups() {
 
 std::vector<Verb> AllVerbs() {
   std::vector<Verb> all;
-  for (const std::span<const Verb> verbs :
-       {InstanceVerbs(), DesktopVerbs(), GpuVerbs(), PoolVerbs(), AdminVerbs(), SimVerbs()}) {
+  for (const std::span<const Verb> verbs : {InstanceVerbs(),
+                                            DesktopVerbs(),
+                                            GpuVerbs(),
+                                            PoolVerbs(),
+                                            TeamVerbs(),
+                                            AdminVerbs(),
+                                            SimVerbs()}) {
     all.insert(all.end(), verbs.begin(), verbs.end());
   }
   return all;

@@ -42,6 +42,7 @@ std::span<const Verb> InstanceVerbs();
 std::span<const Verb> DesktopVerbs();
 std::span<const Verb> GpuVerbs();
 std::span<const Verb> PoolVerbs();
+std::span<const Verb> TeamVerbs();
 std::span<const Verb> AdminVerbs();
 std::span<const Verb> SimVerbs();
 std::vector<Verb> AllVerbs();

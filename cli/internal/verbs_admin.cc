@@ -47,6 +47,7 @@ struct UserWish {
   std::string role = "user";
   int desktops_max = 0;
   std::string memory_max;
+  std::string team;
 };
 
 Action MakeUserAdd(CLI::App& app) {
@@ -60,8 +61,10 @@ Action MakeUserAdd(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--memory-max", wish->memory_max, "GPU memory at once, for example 24GiB")
       ->check(kMemory);
+  app.add_option("--team", wish->team, "Whose part of the cards is used; see: sluice team list");
   return [wish](Context& context) {
     Json body{{"name", wish->name}, {"role", wish->role}};
+    if (!wish->team.empty()) body["team_id"] = FindTeam(context.api, wish->team)["id"];
     body["display_name"] = wish->display_name.empty() ? wish->name : wish->display_name;
     if (wish->desktops_max > 0 || !wish->memory_max.empty()) {
       body["quota"]["desktops_max"] = wish->desktops_max;
@@ -113,6 +116,17 @@ Action MakeUserRole(CLI::App& app) {
   app.add_option("ROLE", *role, "user, operator or admin")
       ->required()
       ->check(CLI::IsMember({"user", "operator", "admin"}));
+  return action;
+}
+
+Action MakeUserTeam(CLI::App& app) {
+  auto team = std::make_shared<std::string>();
+  Action action = OnUser(app, [team](Context& context, const Json& user) {
+    const Json id = *team == "none" ? Json() : FindTeam(context.api, *team)["id"];
+    return ChangeUser(context, user, {{"team_id", id}});
+  });
+  app.add_option("TEAM", *team, "Name or id of the team, or none; it holds from the next start")
+      ->required();
   return action;
 }
 
@@ -195,11 +209,21 @@ Action MakeTokenRevoke(CLI::App& app) {
 
 // ---- queue, templates, audit ----
 
+// The range in which it is likely to start, or else when the next one is due to end.
+std::string StartText(const Json& item) {
+  const auto start = item.find("start");
+  if (start == item.end() || !start->is_object()) return TimeText(item, "next_likely_at");
+  const std::string latest = TimeText(*start, "latest_at");
+  return fmt::format("{} to {}",
+                     TimeText(*start, "earliest_at"),
+                     (*start)["latest_at"].is_null() ? "unknown" : latest);
+}
+
 Action MakeQueueList(CLI::App&) {
   return [](Context& context) {
     return Print(context, context.api.All("/v1/queue"), [](const Json& queue) {
       Table table(
-          {"POSITION", "CLAIM", "OWNER", "FOR", "MEMORY", "SINCE", "NEXT LIKELY", "REASON"});
+          {"POSITION", "CLAIM", "OWNER", "FOR", "MEMORY", "SINCE", "LIKELY START", "REASON"});
       for (const Json& item : queue) {
         const std::string run = Text(item, "run_command");
         table.Add({std::to_string(Number(item, "position")),
@@ -208,7 +232,7 @@ Action MakeQueueList(CLI::App&) {
                    run.empty() ? Text(item, "desktop_id") : run,
                    BytesText(item, "memory_bytes"),
                    TimeText(item, "queued_since"),
-                   TimeText(item, "next_likely_at"),
+                   StartText(item),
                    Text(item, "reason")});
       }
       return table.Lines("Nobody waits.");
@@ -337,6 +361,7 @@ constexpr Verb kVerbs[] = {
     {"user", "disable", "Nobody can sign in as this user any more", MakeUserDisable},
     {"user", "enable", "Undo disable", MakeUserEnable},
     {"user", "role", "Make somebody a user, an operator or an admin", MakeUserRole},
+    {"user", "team", "Put somebody into a team", MakeUserTeam},
     {"user", "reset", "New one-time password", MakeUserReset},
     {"user", "delete", "Delete a user", MakeUserDelete},
     {"token", "create", "Make a token for programs; it is printed once", MakeTokenCreate},

@@ -25,8 +25,7 @@ Gpu Merged(const Gpu& answer, const Gpu* row, const GpuFacts& facts) {
   if (row == nullptr) return merged;
   merged.shares = row->shares;
   // Whether a card is divided is the card's to say, everything else its row's.
-  const bool divided =
-      answer.mode == GpuMode::kPartitioned || row->mode == GpuMode::kPartitioned;
+  const bool divided = answer.mode == GpuMode::kPartitioned || row->mode == GpuMode::kPartitioned;
   if (!divided) merged.mode = row->mode;
   merged.pool = row->pool;
   return merged;

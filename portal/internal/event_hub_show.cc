@@ -198,11 +198,12 @@ void EventHub::ShowPlaces(State& state, View& view) {
     const auto place = app_.control.PlaceInQueue(desktop.claim);
     if (!place) continue;
     std::string now =
-        fmt::format("{} {} {} {}",
+        fmt::format("{} {} {} {} {}",
                     place->position,
                     place->waiting,
                     place->reason,
-                    place->next_likely.value_or(TimePoint()).time_since_epoch().count());
+                    place->next_likely.value_or(TimePoint()).time_since_epoch().count(),
+                    place->start.likely.value_or(TimePoint()).time_since_epoch().count());
     std::string& shown = state.places_shown[desktop.id.text()];
     if (shown == now) continue;
     shown = std::move(now);

@@ -57,6 +57,13 @@ Answer GetRun(App& app, const Call& call);
 Answer StartRun(App& app, const Call& call);
 Answer DeleteRun(App& app, const Call& call);
 
+// handlers_teams.cc
+Answer ListTeams(App& app, const Call& call);
+Answer CreateTeam(App& app, const Call& call);
+Answer GetTeam(App& app, const Call& call);
+Answer UpdateTeam(App& app, const Call& call);
+Answer DeleteTeam(App& app, const Call& call);
+
 // handlers_users.cc
 Answer ListUsers(App& app, const Call& call);
 Answer CreateUser(App& app, const Call& call);

@@ -55,6 +55,7 @@ void WriteWaiting(JsonWriter& json, const Waiting& waiting, bool seen, const std
       .Field("position", waiting.place.position)
       .Field("reason", waiting.place.reason);
   json.Key("next_likely_at").TimeOrNull(waiting.place.next_likely.value_or(TimePoint()));
+  WriteStartRange(json, waiting.place.start);
   json.Key("queued_since").TimeOrNull(claim.queued_since);
   json.Field("memory_bytes", claim.request.memory.value()).EndObject();
 }

@@ -75,8 +75,9 @@ Answer ListOffers(App& app, const Call& call) {
         .Field("largest_now_bytes", offer.largest_now.value())
         .Field("largest_ever_bytes", offer.largest_ever.value())
         .Field("answer", AnswerWord(offer))
-        .Field("detail", offer.answer)
-        .EndObject();
+        .Field("detail", offer.answer);
+    WriteStartRange(list.json(), offer.start);
+    list.json().EndObject();
   }
   const Pool pool = SharedPool(app);
   list.EndItems()

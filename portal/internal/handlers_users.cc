@@ -34,7 +34,23 @@ struct UserWish {
   std::optional<Role> role;
   std::optional<bool> disabled;
   std::optional<Quota> quota;
+  std::optional<TeamId> team;  // Empty: none.
 };
+
+// "team_id": an id, or null for none.
+void ReadTeam(FieldReader& fields, std::optional<TeamId>& team) {
+  if (fields.TakeNull("team_id")) {
+    team = TeamId();
+  } else if (const auto id = fields.Text("team_id", 64)) {
+    team = TeamId(*id);
+  }
+}
+
+OrProblem<void> CheckTeam(App& app, const std::optional<TeamId>& team) {
+  if (!team || team->empty() || app.objects.Get<Team>(team->text())) return {};
+  return NoField(
+      ProblemCode::kInvalidField, "/team_id", fmt::format("There is no team {}.", team->text()));
+}
 
 OrProblem<UserWish> ReadUserWish(const Call& call, bool is_new) {
   const auto body = ParseBody(call.request.body);
@@ -56,6 +72,7 @@ OrProblem<UserWish> ReadUserWish(const Call& call, bool is_new) {
   wish.display_name = fields.DisplayText("display_name", 200);
   if (const auto role = fields.OneOf("role", kRoles)) wish.role = ParseRole(*role);
   ReadQuota(fields, wish.quota);
+  ReadTeam(fields, wish.team);
   fields.RejectUnknown();
   if (!errors.empty()) return NoFields(std::move(errors));
   return wish;
@@ -119,6 +136,7 @@ std::string WordsFor(const UserWish& wish) {
   if (wish.role) add("role " + std::string(ToString(*wish.role)));
   if (wish.disabled) add(*wish.disabled ? "disabled" : "enabled");
   if (wish.quota) add("quota");
+  if (wish.team) add(wish.team->empty() ? "no team" : "team " + wish.team->text());
   return words.empty() ? "nothing" : words;
 }
 
@@ -153,6 +171,7 @@ Answer CreateUser(App& app, const Call& call) {
   auto hash = HashPassword(password, app.password_cost);
   if (!hash) return No(hash.error());
   const std::lock_guard gate(app.quota_gate);
+  if (auto known = CheckTeam(app, wish->team); !known) return tl::unexpected(known.error());
   const auto present = FindUserByName(app.objects, *wish->name);
   if (!present) return No(present.error());
   if (*present != nullptr) {
@@ -167,6 +186,7 @@ Answer CreateUser(App& app, const Call& call) {
   user.display_name = wish->display_name.value_or(*wish->name);
   user.role = *wish->role;
   user.quota = wish->quota.value_or(Quota());
+  user.team = wish->team.value_or(TeamId());
   user.password_hash = std::move(*hash);
   user.must_change_password = true;
   user.created_at = now;
@@ -192,6 +212,7 @@ Answer UpdateUser(App& app, const Call& call) {
   const auto wish = ReadUserWish(call, /*is_new=*/false);
   if (!wish) return tl::unexpected(wish.error());
   const std::lock_guard gate(app.quota_gate);
+  if (auto known = CheckTeam(app, wish->team); !known) return tl::unexpected(known.error());
   auto user = UserToChange(app, call);
   if (!user) return tl::unexpected(user.error());
   User& value = user->value;
@@ -212,6 +233,7 @@ Answer UpdateUser(App& app, const Call& call) {
   if (wish->role) value.role = *wish->role;
   if (wish->disabled) value.disabled = *wish->disabled;
   if (wish->quota) value.quota = *wish->quota;
+  if (wish->team) value.team = *wish->team;
   writes.push_back(store::Put(value, user->version));
   const auto revision = app.Commit(
       call, std::move(writes), {"user.update", value.id.text(), "ok", WordsFor(*wish)}, value.name);

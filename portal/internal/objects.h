@@ -81,7 +81,14 @@ class Objects {
   }
 
   store::Store& store_;
-  std::tuple<Kept<Gpu>, Kept<Claim>, Kept<Desktop>, Kept<Template>, Kept<Pool>, Kept<User>> kept_;
+  std::tuple<Kept<Gpu>,
+             Kept<Claim>,
+             Kept<Desktop>,
+             Kept<Template>,
+             Kept<Pool>,
+             Kept<User>,
+             Kept<Team>>
+      kept_;
 };
 
 }  // namespace sluice::portal

@@ -67,6 +67,11 @@ constexpr std::array kRoutes = std::to_array<Route>({
     {.method = "DELETE", .path = "/v1/runs/{id}", .operation = "deleteRun", .scope = kWrite, .serving = kSlow, .handler = DeleteRun},
     {.method = "POST", .path = "/v1/runs/{id}/start", .operation = "startRun", .scope = kWrite, .serving = kSlow, .handler = StartRun},
 
+    {.method = "GET", .path = "/v1/teams", .operation = "listTeams", .access = kAdmin, .scope = kAdminScope, .queries = kPage, .handler = ListTeams},
+    {.method = "POST", .path = "/v1/teams", .operation = "createTeam", .access = kAdmin, .scope = kAdminScope, .takes_body = true, .idempotency = kNeedsKey, .serving = kSlow, .meter = Meter::kCreate, .handler = CreateTeam},
+    {.method = "GET", .path = "/v1/teams/{id}", .operation = "getTeam", .access = kAdmin, .scope = kAdminScope, .handler = GetTeam},
+    {.method = "PATCH", .path = "/v1/teams/{id}", .operation = "updateTeam", .access = kAdmin, .scope = kAdminScope, .takes_body = true, .needs_if_match = true, .serving = kSlow, .handler = UpdateTeam},
+    {.method = "DELETE", .path = "/v1/teams/{id}", .operation = "deleteTeam", .access = kAdmin, .scope = kAdminScope, .needs_if_match = true, .serving = kSlow, .handler = DeleteTeam},
     {.method = "GET", .path = "/v1/users", .operation = "listUsers", .access = kAdmin, .scope = kAdminScope, .queries = kPage, .handler = ListUsers},
     {.method = "POST", .path = "/v1/users", .operation = "createUser", .access = kAdmin, .scope = kAdminScope, .takes_body = true, .idempotency = kNeedsKey, .serving = kSlow, .meter = Meter::kCreate, .handler = CreateUser},
     {.method = "GET", .path = "/v1/users/{id}", .operation = "getUser", .access = kAdmin, .scope = kAdminScope, .handler = GetUser},

@@ -88,9 +88,11 @@ void View::WriteQueue(JsonWriter& json, const Desktop& desktop) {
       .Field("position", place->position)
       .Field("waiting", place->waiting)
       .Field("reason", place->reason)
+      .Field("over_quota", place->over_quota)
       .Key("next_likely_at")
-      .TimeOrNull(place->next_likely.value_or(TimePoint()))
-      .EndObject();
+      .TimeOrNull(place->next_likely.value_or(TimePoint()));
+  WriteStartRange(json, place->start);
+  json.EndObject();
 }
 
 void View::WriteStages(JsonWriter& json, const Desktop& desktop) {
@@ -310,6 +312,19 @@ std::string RunMark(const Claim& claim, const std::optional<control::QueuePlace>
                      std::hash<std::string>()(reason));
 }
 
+void WriteStartRange(JsonWriter& json, const control::StartRange& range) {
+  json.Key("start");
+  if (!range.earliest) {
+    json.Null();
+    return;
+  }
+  json.BeginObject();
+  json.Key("earliest_at").TimeOrNull(range.earliest.value_or(TimePoint()));
+  json.Key("likely_at").TimeOrNull(range.likely.value_or(TimePoint()));
+  json.Key("latest_at").TimeOrNull(range.latest.value_or(TimePoint()));
+  json.EndObject();
+}
+
 void WriteUserMembers(JsonWriter& json, const User& user, uint64_t version) {
   json.Field("id", user.id.text())
       .Field("name", user.name)
@@ -321,6 +336,7 @@ void WriteUserMembers(JsonWriter& json, const User& user, uint64_t version) {
       .Field("desktops_max", user.quota.desktops_max)
       .Field("gpu_memory_max_bytes", user.quota.gpu_memory_max.value())
       .EndObject();
+  json.Key("team_id").TextOrNull(user.team.text());
   json.Field("must_change_password", user.must_change_password);
   json.Key("created_at").Time(user.created_at);
   json.Key("last_sign_in_at").TimeOrNull(user.last_sign_in_at);

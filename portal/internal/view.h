@@ -52,6 +52,9 @@ class View {
 // What a run's answer says of where it stands, as one word: equal words, equal answers.
 std::string RunMark(const Claim& claim, const std::optional<control::QueuePlace>& place);
 
+// "start": when something that waits is likely to start; null where nothing is known.
+void WriteStartRange(JsonWriter& json, const control::StartRange& range);
+
 // The members of a user, without the object's braces, so that callers may add some.
 void WriteUserMembers(JsonWriter& json, const User& user, uint64_t version);
 void WriteLoad(JsonWriter& json, const std::optional<ShareLoad>& load);

@@ -16,6 +16,7 @@ export const keys = {
   gpus: ['gpus'] as const,
   queue: ['queue'] as const,
   users: ['users'] as const,
+  teams: ['teams'] as const,
   tokens: ['tokens'] as const,
   audit: ['audit'] as const,
 };
@@ -91,6 +92,13 @@ export function useUsers() {
   return useQuery({
     queryKey: keys.users,
     queryFn: ({ signal }) => listAll<T.User>('/v1/users', signal),
+  });
+}
+
+export function useTeams() {
+  return useQuery({
+    queryKey: keys.teams,
+    queryFn: ({ signal }) => listAll<T.Team>('/v1/teams', signal),
   });
 }
 

@@ -72,6 +72,14 @@ const forms: Form[] = [
     say: '已有 $1 无人使用。若仍无人使用，将在 $2 后停止。',
   },
   {
+    form: /^team (.+) holds (.+) of its (.+); (.+) more would pass that$/,
+    say: '团队 $1 的 $3 已占用 $2；再加 $4 将超出。',
+  },
+  {
+    form: /^asks for (.+); team (.+) may hold (.+) in all$/,
+    say: '所需 $1 超出团队 $2 的总上限 $3。',
+  },
+  {
     form: /^Stopped because nobody used it for (.+)\. The home is kept\.$/,
     say: '因 $1 无人使用而停止。主目录已保留。',
   },

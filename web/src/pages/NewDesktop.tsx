@@ -20,10 +20,11 @@ import { kGiB, lengthOfTime, memory } from '../format';
 import { useWords } from '../i18n';
 import { sentence } from '../i18n/sentences';
 import { ComputeFields, computeWords, guaranteeByMemory, type ComputeWish } from '../parts/Compute';
-import { cardWords, modelWords } from '../parts/desktop';
+import { cardWords, modelWords, rangeWords } from '../parts/desktop';
 import { layoutOptions, layoutOfBrowser } from '../parts/layouts';
 import { useToLaunch } from '../parts/launch';
 import { MemoryFields, toStep } from '../parts/Memory';
+import { useNow } from '../parts/now';
 import { ErrorLine, explain, fieldSaid, PageHead, Waiting } from '../parts/Say';
 import { CardBar, ShareBar } from '../parts/ShareBar';
 import { TemplatePicker, templateWords } from '../parts/Templates';
@@ -64,19 +65,25 @@ function byMemoryOf(wish: Wish, gpus: Gpu[]): number {
 
 // The answer for the whole wish: the best of the models it may take.
 export function bestAnswer(offers: Offer[], model: string): Offer | undefined {
-  const rank = { 'starts now': 0, waits: 1, never: 2 };
+  const rank = { 'starts now': 0, waits: 1, 'over quota': 2, never: 3 };
   return offers
     .filter((o) => model === '' || o.gpu_model === model)
     .sort((a, b) => rank[a.answer] - rank[b.answer])[0];
 }
 
+const answers = {
+  'starts now': { look: 'good', key: 'offer.now' },
+  waits: { look: 'warn', key: 'offer.waits' },
+  'over quota': { look: 'warn', key: 'offer.over_quota' },
+  never: { look: 'trouble', key: 'offer.never' },
+} as const;
+
 function AnswerWord({ offer }: { offer: Offer }) {
   const words = useWords();
-  const look = { 'starts now': 'good', waits: 'warn', never: 'trouble' }[offer.answer];
-  const key = ({ 'starts now': 'offer.now', waits: 'offer.waits', never: 'offer.never' } as const)[
-    offer.answer
-  ];
-  return <span className={`state ${look}`}>{words.t(key)}</span>;
+  const now = useNow(15_000);
+  const { look, key } = answers[offer.answer];
+  const range = offer.answer === 'waits' ? rangeWords(offer.start, words, now) : null;
+  return <span className={`state ${look}`}>{range ?? words.t(key)}</span>;
 }
 
 function Offers(props: { offers: OfferList; wanted: number; onUse: (bytes: number) => void }) {

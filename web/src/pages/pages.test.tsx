@@ -7,8 +7,9 @@ import type { ReactNode } from 'react';
 import { MemoryRouter, Route, Routes } from 'react-router';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { kGiB } from '../format';
-import { WordsProvider } from '../i18n';
+import { WordsProvider, type Words } from '../i18n';
 import { DeleteDesktop } from '../parts/DeleteDesktop';
+import { rangeWords } from '../parts/desktop';
 import { DesktopCard } from '../parts/DesktopCard';
 import { toStep } from '../parts/Memory';
 import { sizesFor } from '../parts/ResizeShare';
@@ -93,7 +94,9 @@ describe('Desktop card', () => {
       position: 2,
       waiting: 3,
       reason: 'needs 8 GiB on one card; largest free: 3 GiB',
+      over_quota: false,
       next_likely_at: null,
+      start: null,
     };
     show(
       <DesktopCard
@@ -285,6 +288,7 @@ describe('New desktop', () => {
     largest_ever_bytes: 24 * kGiB,
     answer: 'starts now' as const,
     detail: '',
+    start: null,
     ...part,
   });
 
@@ -302,6 +306,32 @@ describe('New desktop', () => {
     const offers = [offer({ answer: 'never' }), offer({ gpu_model: 'B', answer: 'waits' })];
     expect(bestAnswer(offers, '')?.answer).toBe('waits');
     expect(bestAnswer(offers, 'A')?.answer).toBe('never');
+  });
+
+  test('says when something that waits is likely to start', () => {
+    const words = {
+      t: (key: string, parts?: Record<string, unknown>) => `${key} ${JSON.stringify(parts)}`,
+      tn: (key: string, n: number) => `${n} ${key}`,
+    } as unknown as Words;
+    const now = new Date('2026-11-23T12:00:00Z').getTime();
+    const at = (minutes: number) => new Date(now + minutes * 60_000).toISOString();
+    const range = (from: number | null, to: number | null) =>
+      rangeWords(
+        {
+          earliest_at: from === null ? null : at(from),
+          likely_at: null,
+          latest_at: to === null ? null : at(to),
+        },
+        words,
+        now,
+      );
+    expect(rangeWords(null, words, now)).toBeNull();
+    expect(range(null, null)).toBeNull();
+    expect(range(8, 15)).toBe('start.minutes {"from":8,"to":15}');
+    expect(range(-3, 15)).toBe('start.minutes {"from":1,"to":15}');
+    expect(range(8, null)).toContain('start.from');
+    expect(range(8, 8)).toContain('start.about');
+    expect(range(30, 150)).toContain('start.range');
   });
 
   test('cuts a share to whole steps within the limits', () => {

@@ -2,8 +2,8 @@
 // What a desktop's state means to its user: its word, its picture, its main act.
 import { Text } from '@mantine/core';
 import type { ComponentType, ReactNode } from 'react';
-import type { Desktop, DesktopState, Gpu } from '../api/types';
-import { clock, fullTime, until } from '../format';
+import type { Desktop, DesktopState, Gpu, StartRange } from '../api/types';
+import { clock, fullTime, lengthOfTime, until } from '../format';
 import { useWords, type Words } from '../i18n';
 import { sentence } from '../i18n/sentences';
 import {
@@ -113,8 +113,28 @@ export function StopsLine({ desktop }: { desktop: Desktop }) {
   );
 }
 
+// "about 8–15 min", "from 8 min on"; null where nothing is known.
+export function rangeWords(range: StartRange, words: Words, now: number): string | null {
+  if (!range?.earliest_at) return null;
+  const minutes = (time: string) =>
+    Math.max(1, Math.round((new Date(time).getTime() - now) / 60_000));
+  const from = minutes(range.earliest_at);
+  if (!range.latest_at) {
+    return words.t('start.from', { from: lengthOfTime(from * 60, words) });
+  }
+  const to = minutes(range.latest_at);
+  if (to <= from) return words.t('start.about', { time: lengthOfTime(to * 60, words) });
+  return to < 60
+    ? words.t('start.minutes', { from, to })
+    : words.t('start.range', {
+        from: lengthOfTime(from * 60, words),
+        to: lengthOfTime(to * 60, words),
+      });
+}
+
 export function QueueLine({ desktop }: { desktop: Desktop }) {
-  const { t, language } = useWords();
+  const words = useWords();
+  const { t, language } = words;
   const now = useNow(15_000);
   const { queue } = desktop;
   if (!queue) return null;
@@ -122,12 +142,15 @@ export function QueueLine({ desktop }: { desktop: Desktop }) {
     <div className="line">
       <strong>{t('queue.position', { n: queue.position, of: queue.waiting })}</strong>
       <span className="quiet">
-        {queue.next_likely_at
-          ? t('queue.likely', {
-              time: clock(queue.next_likely_at, language),
-              left: until(queue.next_likely_at, language, now),
-            })
-          : t(queue.position > 1 ? 'queue.after' : 'queue.unknown')}
+        {queue.over_quota
+          ? t('queue.over_quota')
+          : (rangeWords(queue.start, words, now) ??
+            (queue.next_likely_at
+              ? t('queue.likely', {
+                  time: clock(queue.next_likely_at, language),
+                  left: until(queue.next_likely_at, language, now),
+                })
+              : t(queue.position > 1 ? 'queue.after' : 'queue.unknown')))}
       </span>
     </div>
   );

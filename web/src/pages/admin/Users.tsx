@@ -15,7 +15,7 @@ import {
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { ApiError, call, newKey } from '../../api/client';
-import { keys, useMe, useUsers } from '../../api/queries';
+import { keys, useMe, useTeams, useUsers } from '../../api/queries';
 import type { Quota, Role, User, UserCreated } from '../../api/types';
 import { kGiB, memory, relative } from '../../format';
 import { useWords } from '../../i18n';
@@ -25,6 +25,7 @@ import { useNow } from '../../parts/now';
 import { Rows } from '../../parts/Rows';
 import { ErrorLine, explain, fieldSaid, PageHead, useSayError, Waiting } from '../../parts/Say';
 import { Secret } from '../../parts/Secret';
+import { Teams } from './Teams';
 
 const roles: Role[] = ['user', 'operator', 'admin'];
 
@@ -35,6 +36,8 @@ interface Fields {
   role: Role;
   desktopsMax: number;
   memoryMaxGib: number;
+  // '' is none.
+  teamId: string;
 }
 
 function UserForm(props: {
@@ -53,7 +56,9 @@ function UserForm(props: {
     role: user?.role ?? 'user',
     desktopsMax: user?.quota.desktops_max ?? 5,
     memoryMaxGib: Math.round((user?.quota.gpu_memory_max_bytes ?? 24 * kGiB) / kGiB),
+    teamId: user?.team_id ?? '',
   });
+  const teams = useTeams();
   const set = (part: Partial<Fields>) => setFields((old) => ({ ...old, ...part }));
   const save = useMutation({
     mutationFn: async (): Promise<User | UserCreated> => {
@@ -64,6 +69,7 @@ function UserForm(props: {
           desktops_max: fields.desktopsMax,
           gpu_memory_max_bytes: fields.memoryMaxGib * kGiB,
         },
+        team_id: fields.teamId || null,
       };
       return user
         ? call<User>(`/v1/users/${user.id}`, {
@@ -79,6 +85,7 @@ function UserForm(props: {
     },
     onSuccess: (saved) => {
       void client.invalidateQueries({ queryKey: keys.users });
+      void client.invalidateQueries({ queryKey: keys.teams });
       if ('one_time_password' in saved) {
         props.onPassword({ name: saved.name, password: saved.one_time_password });
       }
@@ -134,6 +141,18 @@ function UserForm(props: {
             value={fields.role}
             onChange={(role) => role && set({ role: role as Role })}
           />
+          {teams.data && teams.data.length > 0 && (
+            <Select
+              label={t('users.team')}
+              description={t('users.team_why')}
+              data={[
+                { value: '', label: t('users.no_team') },
+                ...teams.data.map((team) => ({ value: team.id, label: team.name })),
+              ]}
+              value={fields.teamId}
+              onChange={(teamId) => set({ teamId: teamId ?? '' })}
+            />
+          )}
           <NumberInput
             label={t('users.desktops_max')}
             description={t('users.zero')}
@@ -284,6 +303,7 @@ export default function Users() {
   const { t, language } = useWords();
   const me = useMe();
   const users = useUsers();
+  const teams = useTeams();
   const now = useNow(30_000);
   const [open, setOpen] = useState<Open | null>(null);
   const [secret, setSecret] = useState<{ name: string; password: string } | null>(null);
@@ -303,6 +323,7 @@ export default function Users() {
             t('sign_in.name'),
             t('users.display_name'),
             t('users.role'),
+            t('users.team'),
             t('users.quota'),
             t('users.last'),
             t('live.state'),
@@ -316,6 +337,9 @@ export default function Users() {
               </td>
               <td>{user.display_name}</td>
               <td>{t(`role.${user.role}`)}</td>
+              <td className="nowrap">
+                {teams.data?.find((team) => team.id === user.team_id)?.name ?? ''}
+              </td>
               <td className="nowrap">
                 <QuotaWords quota={user.quota} />
               </td>
@@ -349,6 +373,7 @@ export default function Users() {
           ))}
         </Rows>
       )}
+      <Teams />
       {open && <Dialog open={open} onClose={() => setOpen(null)} onPassword={setSecret} />}
       {secret && (
         <Secret
