@@ -14,7 +14,7 @@
 
 // Simulated cards with programs on them, for ./dev bench vcuda: under our agent and interposer,
 // under a peer's library, or under nothing.
-namespace sluice::agent::bench {
+namespace sluice::bench {
 
 using Seconds = std::chrono::duration<double>;
 
@@ -63,9 +63,9 @@ class Scene {
   Side side_;
   std::unique_ptr<shim::ShareBox> box_;
   std::unique_ptr<device::Backend> backend_;
-  std::unique_ptr<Agent> agent_;
+  std::unique_ptr<agent::Agent> agent_;
   std::optional<simgpu::Truth> truth_;
   std::vector<Tenant> tenants_;
 };
 
-}  // namespace sluice::agent::bench
+}  // namespace sluice::bench

@@ -14,9 +14,9 @@
 #include <functional>
 #include <thread>
 
-#include "agent/bench/scene.h"
+#include "tests/bench/vcuda/scene.h"
 
-namespace sluice::agent::bench {
+namespace sluice::bench {
 namespace {
 
 using namespace std::chrono_literals;
@@ -304,10 +304,10 @@ Side PeerOf(const std::string& word) {
 }
 
 }  // namespace
-}  // namespace sluice::agent::bench
+}  // namespace sluice::bench
 
 int main(int argc, char** argv) {
-  using namespace sluice::agent::bench;
+  using namespace sluice::bench;
   std::vector<Side> sides(2);
   sides[1].kind = Side::Kind::kNative;
   sides[1].name = "none (the driver's own time slices)";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/bench/scene.h"
+#include "tests/bench/vcuda/scene.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -10,7 +10,7 @@
 
 #include "device/nvidia/backend.h"
 
-namespace sluice::agent::bench {
+namespace sluice::bench {
 namespace {
 
 using namespace std::chrono_literals;
@@ -54,12 +54,12 @@ Scene::Scene(const Side& side) : side_(side), box_(std::make_unique<ShareBox>(Bo
   auto backend = device::nvidia::Open(device);
   if (!backend) Give(backend.error().message);
   backend_ = std::move(*backend);
-  LocalAgentOptions options;
+  agent::LocalAgentOptions options;
   options.folder = box_->folder() + "/shares";
   options.interposer = kBuild + "/lib/libsluice-cuda.so";
-  auto agent = StartLocalAgent(*backend_, options);
-  if (!agent) Give(agent.error().message);
-  agent_ = std::move(*agent);
+  auto started = agent::StartLocalAgent(*backend_, options);
+  if (!started) Give(started.error().message);
+  agent_ = std::move(*started);
 }
 
 Scene::~Scene() = default;
@@ -83,7 +83,7 @@ std::optional<size_t> Scene::Add(int64_t percent) {
   const size_t place = tenants_.size();
   tenants_.push_back({percent, {}});
   if (agent_ != nullptr) {
-    ShareSpec spec;
+    agent::ShareSpec spec;
     spec.claim = ClaimId(ShareOf(place));
     spec.allocations = {
         {GpuId(box_->Uuid(0)), kMemory, ComputeMillis(10 * percent), ComputeMillis(0)}};
@@ -146,4 +146,4 @@ std::vector<double> Scene::Parts(Seconds window) {
   return parts;
 }
 
-}  // namespace sluice::agent::bench
+}  // namespace sluice::bench
