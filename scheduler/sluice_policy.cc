@@ -10,18 +10,18 @@ namespace sluice::scheduler {
 namespace {
 
 // The steps of preference, far enough apart for what is added to them.
-constexpr Score kOwnSlot = 30'000'000;
-constexpr Score kFreeRoom = 20'000'000;  // + 0 to 100.
-constexpr Score kLikeSlot = 10'000'000;  // - what the slot has too much, below 2,000,000.
+constexpr Score kOwnBerth = 30'000'000;
+constexpr Score kFreeRoom = 20'000'000;   // + 0 to 100.
+constexpr Score kLikeBerth = 10'000'000;  // - what the berth has too much, below 2,000,000.
 
-// One node's claims and open slots as bindings of the shadow ledger.
-struct OpenSlot {
-  Slot slot;
+// One node's claims and open berths as bindings of the shadow ledger.
+struct OpenBerth {
+  Berth berth;
   BindingIndex held = 0;
 };
 struct Mirrored {
   BindingIndex held = 0;
-  std::optional<Slot> slot;  // The one it took.
+  std::optional<Berth> berth;  // The one it took.
 };
 
 class Sluice final : public Policy {
@@ -40,14 +40,14 @@ class Sluice final : public Policy {
   void ChooseCards(const Ledger& ledger, DemandIndex demand, Placement& placement) override {
     Follow(ledger);
     const Choice choice = Choose(ledger, demand, placement.node);
-    if (choice.slot) {
-      CardsOfSlot(ledger, demand, open_[placement.node][*choice.slot].slot, placement);
+    if (choice.berth) {
+      CardsOfBerth(ledger, demand, open_[placement.node][*choice.berth].berth, placement);
     } else if (choice.score >= kFreeRoom) {
-      fgd_beside_slots_->ChooseCards(shadow_, demand, placement);
+      fgd_beside_berths_->ChooseCards(shadow_, demand, placement);
     } else {
       fgd_->ChooseCards(ledger, demand, placement);
     }
-    chosen_ = {demand, choice.slot, placement, {}};
+    chosen_ = {demand, choice.berth, placement, {}};
     for (const CardIndex card : placement.cards) chosen_.held.push_back(ledger.Take(demand, card));
   }
 
@@ -55,12 +55,12 @@ class Sluice final : public Policy {
     const bool as_chosen = chosen_.demand == demand && chosen_.placement == placement;
     if (ledger.now() != seen_ + 1 || !as_chosen) return;  // Follow() will read all of it anew.
     seen_ = ledger.now();
-    std::vector<OpenSlot>& open = open_[placement.node];
+    std::vector<OpenBerth>& open = open_[placement.node];
     Mirrored claim;
-    if (chosen_.slot) {
-      claim.slot = open[*chosen_.slot].slot;
-      shadow_.Release(open[*chosen_.slot].held);
-      open.erase(open.begin() + static_cast<std::ptrdiff_t>(*chosen_.slot));
+    if (chosen_.berth) {
+      claim.berth = open[*chosen_.berth].berth;
+      shadow_.Release(open[*chosen_.berth].held);
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(*chosen_.berth));
     }
     claim.held = shadow_.BindHeld(demand, placement.node, chosen_.held);
     claims_[placement.node].push_back(claim);
@@ -83,7 +83,7 @@ class Sluice final : public Policy {
       return;
     }
     shadow_.Release(same->held);
-    if (same->slot) open_[binding.node].push_back({*same->slot, kNotHeld});
+    if (same->berth) open_[binding.node].push_back({*same->berth, kNotHeld});
     claims.erase(same);
     Reopen(binding.node);
   }
@@ -94,29 +94,29 @@ class Sluice final : public Policy {
 
   struct Choice {
     Score score = kNoFit;
-    std::optional<size_t> slot;  // Of the node's open ones.
+    std::optional<size_t> berth;  // Of the node's open ones.
   };
   struct Chosen {
     DemandIndex demand = 0;
-    std::optional<size_t> slot;
+    std::optional<size_t> berth;
     Placement placement;
     std::vector<Held> held;  // What it takes of the cards.
   };
 
   Choice Choose(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
-    if (levers_.own_slot) {
-      const std::vector<OpenSlot>& open = open_[node];
+    if (levers_.own_berth) {
+      const std::vector<OpenBerth>& open = open_[node];
       for (size_t i = 0; i < open.size(); ++i) {
-        if (open[i].slot.demand == demand && SlotServes(ledger, demand, node, open[i])) {
-          return {kOwnSlot, i};
+        if (open[i].berth.demand == demand && BerthServes(ledger, demand, node, open[i])) {
+          return {kOwnBerth, i};
         }
       }
     }
     if (levers_.free_room && shadow_.Fits(demand, node)) {
-      return {kFreeRoom + fgd_beside_slots_->ScoreNode(shadow_, demand, node), std::nullopt};
+      return {kFreeRoom + fgd_beside_berths_->ScoreNode(shadow_, demand, node), std::nullopt};
     }
-    if (levers_.like_slot) {
-      if (const Choice alike = MostAlike(ledger, demand, node); alike.slot) return alike;
+    if (levers_.like_berth) {
+      if (const Choice alike = MostAlike(ledger, demand, node); alike.berth) return alike;
     }
     if (levers_.hold_back) return {};
     return {fgd_->ScoreNode(ledger, demand, node), std::nullopt};
@@ -124,26 +124,26 @@ class Sluice final : public Policy {
 
   Choice MostAlike(const Ledger& ledger, DemandIndex demand, NodeIndex node) const {
     Choice best;
-    const std::vector<OpenSlot>& open = open_[node];
+    const std::vector<OpenBerth>& open = open_[node];
     for (size_t i = 0; i < open.size(); ++i) {
-      const int32_t excess = Excess(demand, node, open[i].slot);
-      if (excess < 0 || kLikeSlot - excess <= best.score) continue;
-      if (SlotServes(ledger, demand, node, open[i])) best = {kLikeSlot - excess, i};
+      const int32_t excess = Excess(demand, node, open[i].berth);
+      if (excess < 0 || kLikeBerth - excess <= best.score) continue;
+      if (BerthServes(ledger, demand, node, open[i])) best = {kLikeBerth - excess, i};
     }
     return best;
   }
 
-  // How much more card the slot has than the demand needs, then how different their CPU and main
+  // How much more card the berth has than the demand needs, then how different their CPU and main
   // memory are; -1 if it is for another number of cards or too small.
-  int32_t Excess(DemandIndex demand, NodeIndex node, const Slot& slot) const {
+  int32_t Excess(DemandIndex demand, NodeIndex node, const Berth& berth) const {
     const Demand& asked = shadow_.demand(demand);
-    const Demand& kept = shadow_.demand(slot.demand);
+    const Demand& kept = shadow_.demand(berth.demand);
     if (asked.count != kept.count || asked.whole != kept.whole) return -1;
     int32_t memory = 0;
-    if (slot.card != Slot::kAnyCard) {
-      const KindIndex kind = shadow_.card(slot.card).kind;
+    if (berth.card != Berth::kAnyCard) {
+      const KindIndex kind = shadow_.card(berth.card).kind;
       const Need& need = shadow_.NeedOf(demand, kind);
-      const Need& has = shadow_.NeedOf(slot.demand, kind);
+      const Need& has = shadow_.NeedOf(berth.demand, kind);
       if (!need.admitted || need.memory > has.memory || need.compute > has.compute) return -1;
       memory = has.memory_millis - need.memory_millis;
     } else if (asked.count > 0 && !asked.whole) {
@@ -167,28 +167,28 @@ class Sluice final : public Policy {
     return static_cast<int32_t>(std::min(part, 1.0) * 1'000);
   }
 
-  // The slot's card must take the demand in the true ledger, too: it may be out of service.
-  bool SlotServes(const Ledger& ledger,
-                  DemandIndex demand,
-                  NodeIndex node,
-                  const OpenSlot& open) const {
+  // The berth's card must take the demand in the true ledger, too: it may be out of service.
+  bool BerthServes(const Ledger& ledger,
+                   DemandIndex demand,
+                   NodeIndex node,
+                   const OpenBerth& open) const {
     const Demand& asked = ledger.demand(demand);
     if (asked.count == 0) return true;
-    if (open.slot.card != Slot::kAnyCard) return ledger.CardFits(demand, open.slot.card);
-    // Slots for several cards have them from their binding; all must do.
+    if (open.berth.card != Berth::kAnyCard) return ledger.CardFits(demand, open.berth.card);
+    // Berths for several cards have them from their binding; all must do.
     return std::ranges::all_of(shadow_.binding(open.held).held, [&](const Held& part) {
       return ledger.CardFits(demand, part.card) && ledger.node(node).open;
     });
   }
 
-  void CardsOfSlot(const Ledger&, DemandIndex demand, const Slot& slot, Placement& placement) {
+  void CardsOfBerth(const Ledger&, DemandIndex demand, const Berth& berth, Placement& placement) {
     if (shadow_.demand(demand).count == 0) return;
-    if (slot.card != Slot::kAnyCard) {
-      placement.cards.push_back(slot.card);
+    if (berth.card != Berth::kAnyCard) {
+      placement.cards.push_back(berth.card);
       return;
     }
-    for (const OpenSlot& open : open_[placement.node]) {
-      if (!(open.slot == slot)) continue;
+    for (const OpenBerth& open : open_[placement.node]) {
+      if (!(open.berth == berth)) continue;
       for (const Held& part : shadow_.binding(open.held).held) placement.cards.push_back(part.card);
       return;
     }
@@ -204,20 +204,20 @@ class Sluice final : public Policy {
     if (open_.empty()) {
       open_.resize(ledger.nodes());
       for (NodeIndex node = 0; node < targets_.by_node.size() && node < ledger.nodes(); ++node) {
-        for (const Slot& slot : targets_.by_node[node]) open_[node].push_back({slot, kNotHeld});
+        for (const Berth& berth : targets_.by_node[node]) open_[node].push_back({berth, kNotHeld});
       }
     }
     open_.resize(ledger.nodes());
     shadow_ = ledger;
     // Afresh as well: it may keep what it knows of a node by the node's version, and those of the
     // shadow start anew here.
-    fgd_beside_slots_ = MakeFgd(mix_);
+    fgd_beside_berths_ = MakeFgd(mix_);
     claims_.assign(ledger.nodes(), {});
     for (BindingIndex i = 0; i < ledger.bindings(); ++i) {
       if (ledger.binding(i).live) claims_[ledger.binding(i).node].push_back({i, std::nullopt});
     }
     for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
-      for (OpenSlot& open : open_[node]) open.held = kNotHeld;
+      for (OpenBerth& open : open_[node]) open.held = kNotHeld;
       Reopen(node);
     }
     seen_ = ledger.now();
@@ -230,12 +230,12 @@ class Sluice final : public Policy {
     }
   }
 
-  // Whether a slot takes compute as far as it is free, or whichever cards are the tightest: then
+  // Whether a berth takes compute as far as it is free, or whichever cards are the tightest: then
   // the order of holding matters, and it is always claims first, as in Follow.
   bool OrderMatters(NodeIndex node) const {
-    return std::ranges::any_of(open_[node], [&](const OpenSlot& open) {
-      const Demand& demand = shadow_.demand(open.slot.demand);
-      return demand.by_memory || (demand.count > 0 && open.slot.card == Slot::kAnyCard);
+    return std::ranges::any_of(open_[node], [&](const OpenBerth& open) {
+      const Demand& demand = shadow_.demand(open.berth.demand);
+      return demand.by_memory || (demand.count > 0 && open.berth.card == Berth::kAnyCard);
     });
   }
 
@@ -250,9 +250,9 @@ class Sluice final : public Policy {
            WholeShared(node);
   }
 
-  // Whether a slot for whole cards and a claim are on one card.
+  // Whether a berth for whole cards and a claim are on one card.
   bool WholeShared(NodeIndex node) const {
-    return std::ranges::any_of(open_[node], [&](const OpenSlot& open) {
+    return std::ranges::any_of(open_[node], [&](const OpenBerth& open) {
       const Binding& binding = shadow_.binding(open.held);
       return shadow_.demand(binding.demand).whole &&
              std::ranges::any_of(binding.held, [&](const Held& part) {
@@ -261,24 +261,24 @@ class Sluice final : public Policy {
     });
   }
 
-  // Holds the node's slots afresh, in their order; those that no longer fit are dropped.
+  // Holds the node's berths afresh, in their order; those that no longer fit are dropped.
   void Reopen(NodeIndex node) {
-    std::vector<OpenSlot>& open = open_[node];
-    for (const OpenSlot& slot : open) {
-      if (slot.held != kNotHeld) shadow_.Release(slot.held);
+    std::vector<OpenBerth>& open = open_[node];
+    for (const OpenBerth& berth : open) {
+      if (berth.held != kNotHeld) shadow_.Release(berth.held);
     }
     size_t kept = 0;
-    for (const OpenSlot& was : open) {
-      Slot slot = was.slot;
-      if (!shadow_.Fits(slot.demand, node)) continue;
+    for (const OpenBerth& was : open) {
+      Berth berth = was.berth;
+      if (!shadow_.Fits(berth.demand, node)) continue;
       Placement placement{.node = node, .cards = {}};
-      if (slot.card != Slot::kAnyCard && shadow_.CardFits(slot.demand, slot.card)) {
-        placement.cards.push_back(slot.card);
+      if (berth.card != Berth::kAnyCard && shadow_.CardFits(berth.demand, berth.card)) {
+        placement.cards.push_back(berth.card);
       } else {
-        ChooseTightestCards(shadow_, slot.demand, placement);
-        if (slot.card != Slot::kAnyCard) slot.card = placement.cards.front();
+        ChooseTightestCards(shadow_, berth.demand, placement);
+        if (berth.card != Berth::kAnyCard) berth.card = placement.cards.front();
       }
-      open[kept++] = {slot, shadow_.Bind(slot.demand, placement)};
+      open[kept++] = {berth, shadow_.Bind(berth.demand, placement)};
     }
     open.resize(kept);
   }
@@ -287,11 +287,11 @@ class Sluice final : public Policy {
   Targets targets_;
   Mix mix_;
   std::unique_ptr<Policy> fgd_;
-  std::unique_ptr<Policy> fgd_beside_slots_;  // On the shadow.
-  // The ledger as if each open slot were held.
+  std::unique_ptr<Policy> fgd_beside_berths_;  // On the shadow.
+  // The ledger as if each open berth were held.
   Ledger shadow_;
   uint64_t seen_ = kNothingSeen;
-  std::vector<std::vector<OpenSlot>> open_;    // By node.
+  std::vector<std::vector<OpenBerth>> open_;   // By node.
   std::vector<std::vector<Mirrored>> claims_;  // By node.
   Chosen chosen_;
 };

@@ -30,8 +30,8 @@ class SluicePolicy : public testing::Test {
     mix_.counts = {{half_, 3}, {third_, 2}, {whole_, 1}};
   }
 
-  void Aim(std::vector<std::vector<Slot>> slots, SluiceLevers levers = {}) {
-    policy_ = MakeSluice(mix_, {std::move(slots)}, levers);
+  void Aim(std::vector<std::vector<Berth>> berths, SluiceLevers levers = {}) {
+    policy_ = MakeSluice(mix_, {std::move(berths)}, levers);
     placer_.emplace(ledger_, *policy_);
   }
 
@@ -62,32 +62,32 @@ class SluicePolicy : public testing::Test {
 
 const Placement kNowhere{.node = 99, .cards = {}};
 
-TEST_F(SluicePolicy, FillsSlotsOfTheDemandFirst) {
-  Aim({{}, {{half_, 3}, {pair_, Slot::kAnyCard}, {half_, 2}}});
+TEST_F(SluicePolicy, FillsBerthsOfTheDemandFirst) {
+  Aim({{}, {{half_, 3}, {pair_, Berth::kAnyCard}, {half_, 2}}});
   EXPECT_EQ(Place(half_), (Placement{1, {3}}));
 }
 
-TEST_F(SluicePolicy, KeepsRoomForSlotsWhileThereIsOther) {
+TEST_F(SluicePolicy, KeepsRoomForBerthsWhileThereIsOther) {
   Aim({{{whole_, 0}, {whole_, 1}}, {{whole_, 2}}});
   EXPECT_EQ(Place(third_), (Placement{1, {3}}));
   EXPECT_EQ(Place(half_), (Placement{1, {3}}));
   EXPECT_EQ(Place(whole_), (Placement{0, {0}}));
 }
 
-TEST_F(SluicePolicy, TakesTheMostAlikeSlotWhenNoOtherRoomIsLeft) {
-  Aim({{{half_, 0}, {half_, 0}, {whole_, 1}}, {{pair_, Slot::kAnyCard}}});
+TEST_F(SluicePolicy, TakesTheMostAlikeBerthWhenNoOtherRoomIsLeft) {
+  Aim({{{half_, 0}, {half_, 0}, {whole_, 1}}, {{pair_, Berth::kAnyCard}}});
   EXPECT_EQ(Place(third_), (Placement{0, {0}}));
-  // One slot for a half is left, and it is taken before the room of whole cards.
+  // One berth for a half is left, and it is taken before the room of whole cards.
   EXPECT_EQ(Place(half_), (Placement{0, {0}}));
 }
 
-TEST_F(SluicePolicy, RefusesNothingToKeepASlot) {
-  Aim({{{pair_, Slot::kAnyCard}}, {{pair_, Slot::kAnyCard}}});
+TEST_F(SluicePolicy, RefusesNothingToKeepABerth) {
+  Aim({{{pair_, Berth::kAnyCard}}, {{pair_, Berth::kAnyCard}}});
   for (int i = 0; i < 8; ++i) EXPECT_NE(Place(half_), kNowhere) << i;
   EXPECT_EQ(Place(third_), kNowhere);
 }
 
-TEST_F(SluicePolicy, OpensASlotAgainWhenItsClaimEnds) {
+TEST_F(SluicePolicy, OpensABerthAgainWhenItsClaimEnds) {
   Aim({{}, {{whole_, 3}}});
   EXPECT_EQ(Place(whole_), (Placement{1, {3}}));
   Release(last_);
@@ -95,13 +95,13 @@ TEST_F(SluicePolicy, OpensASlotAgainWhenItsClaimEnds) {
   EXPECT_EQ(Place(whole_), (Placement{1, {3}}));
 }
 
-TEST_F(SluicePolicy, GivesSlotsForSeveralCardsTogether) {
-  Aim({{}, {{pair_, Slot::kAnyCard}}});
+TEST_F(SluicePolicy, GivesBerthsForSeveralCardsTogether) {
+  Aim({{}, {{pair_, Berth::kAnyCard}}});
   EXPECT_EQ(Place(whole_).node, 0U);
   EXPECT_EQ(Place(pair_), (Placement{1, {2, 3}}));
 }
 
-TEST_F(SluicePolicy, LeavesSlotsOnCardsOutOfService) {
+TEST_F(SluicePolicy, LeavesBerthsOnCardsOutOfService) {
   Aim({{}, {{half_, 2}}});
   ledger_.SetCardOpen(2, false);
   const Placement placement = Place(half_);
@@ -123,11 +123,11 @@ Targets SomeTargets(Dice& dice, const Ledger& ledger, const std::vector<DemandIn
     for (int i = dice.Roll(6); i > 0; --i) {
       const DemandIndex demand = demands[static_cast<size_t>(dice.Roll(10))];
       const NodeState& state = ledger.node(node);
-      Slot slot{demand, Slot::kAnyCard};
+      Berth berth{demand, Berth::kAnyCard};
       if (ledger.demand(demand).count == 1 && state.cards > 0) {
-        slot.card = state.first_card + static_cast<CardIndex>(dice.Roll(state.cards));
+        berth.card = state.first_card + static_cast<CardIndex>(dice.Roll(state.cards));
       }
-      targets.by_node[node].push_back(slot);
+      targets.by_node[node].push_back(berth);
     }
   }
   return targets;

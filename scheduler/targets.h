@@ -11,18 +11,18 @@
 namespace sluice::scheduler {
 
 // Room that is kept for one claim of a demand.
-struct Slot {
+struct Berth {
   DemandIndex demand = 0;
   CardIndex card = kAnyCard;  // The card for it; kAnyCard for claims on no card or on several.
 
   static constexpr CardIndex kAnyCard = ~CardIndex{0};
-  friend bool operator==(const Slot&, const Slot&) = default;
+  friend bool operator==(const Berth&, const Berth&) = default;
 };
 
-// By node, in the order in which slots of equal demand are used. Empty: no targets. Slots that do
-// not fit beside what is held and the slots before them are ignored.
+// By node, in the order in which berths of equal demand are used. Empty: no targets. Berths that do
+// not fit beside what is held and the berths before them are ignored.
 struct Targets {
-  std::vector<std::vector<Slot>> by_node;
+  std::vector<std::vector<Berth>> by_node;
 
   bool empty() const { return by_node.empty(); }
 };

@@ -222,8 +222,14 @@ class Run {
       return !options_.movable || options_.movable(fleet_.pods[row_of_[binding]]);
     };
     const int at_once = static_cast<int>(std::min<int64_t>(left, options_.moves_at_once));
+    // Nothing has changed since it was looked for in vain.
+    const auto in_vain = no_room_.find(demand);
+    if (in_vain != no_room_.end() && in_vain->second == fleet_.ledger.now()) return false;
     const auto rescue = scheduler::FindRescue(fleet_.ledger, demand, {at_once, movable});
-    if (!rescue) return false;
+    if (!rescue) {
+      no_room_[demand] = fleet_.ledger.now();
+      return false;
+    }
     std::vector<std::pair<DemandIndex, size_t>> moved;
     for (const scheduler::Move& move : rescue->moves) {
       const scheduler::Binding was = fleet_.ledger.binding(move.binding);
@@ -245,7 +251,8 @@ class Run {
   scheduler::Policy& policy_;
   const ReplayOptions& options_;
   scheduler::Placer placer_;
-  std::vector<size_t> row_of_;  // By binding.
+  std::vector<size_t> row_of_;               // By binding.
+  std::map<DemandIndex, uint64_t> no_room_;  // When the ledger last had no room even by moving.
   FragmentSum fragments_;
   Sampler allocation_;
   Sampler fragment_;

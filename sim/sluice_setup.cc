@@ -20,16 +20,16 @@ targets::Choice ChooseTargets(const TraceFleet& fleet) {
 
 Result<std::unique_ptr<scheduler::Policy>> MakeSluicePolicy(const TraceFleet& fleet,
                                                             const SluiceSetup& setup) {
-  scheduler::Targets slots;
+  scheduler::Targets berths;
   if (setup.choice.use_targets) {
     auto program = targets::MakeTargets(
         fleet.ledger,
         targets::Scaled(fleet.ledger, WholeMix(fleet), setup.choice.load_percent),
         setup.choice.options);
     if (!program) return Fail(program.error());
-    slots = std::move(program->targets);
+    berths = std::move(program->targets);
   }
-  return scheduler::MakeSluice(fleet.mix, std::move(slots), setup.levers);
+  return scheduler::MakeSluice(fleet.mix, std::move(berths), setup.levers);
 }
 
 }  // namespace sluice::sim

@@ -41,7 +41,7 @@ struct Program {
 };
 
 // Plans for the ledger as it stands, beside what is held. Nodes with cards of several kinds or out
-// of service, demands that name cards, and shares on several cards get no slots. Fails with
+// of service, demands that name cards, and shares on several cards get no berths. Fails with
 // kInternal if the solver finds no answer.
 Result<Program> MakeTargets(const scheduler::Ledger& ledger,
                             const std::vector<Expected>& expected,

@@ -11,6 +11,7 @@
 namespace sluice::targets {
 namespace {
 
+using scheduler::Berth;
 using scheduler::DemandIndex;
 using scheduler::Dice;
 using scheduler::ForEverySeed;
@@ -19,7 +20,6 @@ using scheduler::Mix;
 using scheduler::NodeIndex;
 using scheduler::NodeSpec;
 using scheduler::Placement;
-using scheduler::Slot;
 
 TEST(Solver, FindsPricesAndTakesColumnsLater) {
   // 2x + y ≤ 10, x ≤ 3; most of 3x + 2y: y alone.
@@ -110,9 +110,9 @@ TEST(Targets, GiveTheScarceModelToWhoNeedsIt) {
   EXPECT_EQ(program->targets.by_node[1].at(0).demand, any);
 }
 
-// Whatever the fleet, what it holds already, and what is expected: all slots fit together beside
+// Whatever the fleet, what it holds already, and what is expected: all berths fit together beside
 // what is held, and no more is kept than is expected.
-TEST(TargetsProperty, SlotsFitTogether) {
+TEST(TargetsProperty, BerthsFitTogether) {
   ForEverySeed(120, [](Dice& dice) {
     Ledger ledger = scheduler::SomeLedger(dice, 20);
     const std::vector<DemandIndex> demands = scheduler::SomeDemands(dice, ledger, 12);
@@ -137,17 +137,17 @@ TEST(TargetsProperty, SlotsFitTogether) {
     ASSERT_TRUE(program) << program.error().message;
     std::map<DemandIndex, double> kept;
     for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
-      for (const Slot& slot : program->targets.by_node[node]) {
-        ASSERT_TRUE(ledger.Fits(slot.demand, node));
+      for (const Berth& berth : program->targets.by_node[node]) {
+        ASSERT_TRUE(ledger.Fits(berth.demand, node));
         Placement placement{.node = node, .cards = {}};
-        if (slot.card == Slot::kAnyCard) {
-          ChooseTightestCards(ledger, slot.demand, placement);
+        if (berth.card == Berth::kAnyCard) {
+          ChooseTightestCards(ledger, berth.demand, placement);
         } else {
-          ASSERT_TRUE(ledger.CardFits(slot.demand, slot.card));
-          placement.cards.push_back(slot.card);
+          ASSERT_TRUE(ledger.CardFits(berth.demand, berth.card));
+          placement.cards.push_back(berth.card);
         }
-        ledger.Bind(slot.demand, placement);
-        ++kept[slot.demand];
+        ledger.Bind(berth.demand, placement);
+        ++kept[berth.demand];
       }
     }
     for (const auto& [demand, count] : kept) ASSERT_LE(count, most[demand]);

@@ -11,6 +11,7 @@
 namespace sluice::targets {
 namespace {
 
+using scheduler::Berth;
 using scheduler::CardIndex;
 using scheduler::CardState;
 using scheduler::Demand;
@@ -19,7 +20,6 @@ using scheduler::Ledger;
 using scheduler::NodeIndex;
 using scheduler::NodeState;
 using scheduler::Placement;
-using scheduler::Slot;
 
 // What goes onto one card together, or one claim for whole cards.
 struct Item {
@@ -309,7 +309,7 @@ class Layout {
     for (const CardIndex taken : placement.cards) unheld_[node] -= Unheld(scratch_.card(taken));
     scratch_.Bind(index, placement);
     const bool one = demand.count == 1;
-    program_.targets.by_node[node].push_back({index, one ? placement.cards[0] : Slot::kAnyCard});
+    program_.targets.by_node[node].push_back({index, one ? placement.cards[0] : Berth::kAnyCard});
     program_.placed_millis += WorthMillis(scratch_, index);
     return true;
   }
@@ -317,7 +317,7 @@ class Layout {
   const std::vector<Expected>& expected_;
   const std::vector<Supply>& supplies_;
   const Fractions& fractions_;
-  Ledger scratch_;           // With every slot held.
+  Ledger scratch_;           // With every berth held.
   std::vector<int> unheld_;  // By node: cards that nobody is on.
   std::vector<DemandIndex> left_over_;
   Program program_;
