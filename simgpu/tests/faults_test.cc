@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 
+#include "simgpu/tests/nvml.h"
 #include "simgpu/tests/program.h"
 
 // Cards, drivers and programs that fail in the ways that the scene or the environment says.
@@ -115,15 +116,11 @@ TEST_F(Faults, NumberProcessesAsAnotherNamespaceDoes) {
   ASSERT_TRUE(other.ready());
   auto pid = static_cast<unsigned>(other.pid());
   EXPECT_EQ(InChild([pid] {
-              Library nvml("libnvidia-ml.so.1");
-              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-              nvmlDevice_t device = nullptr;
-              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              const Nvml nvml;
               unsigned count = 4;
               nvmlProcessInfo_v2_t info[4] = {};
-              EXPECT_EQ(
-                  nvml.Call("nvmlDeviceGetComputeRunningProcesses_v3", device, &count, &info[0]),
-                  NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetComputeRunningProcesses_v3", &count, &info[0]),
+                        NVML_SUCCESS);
               EXPECT_EQ(info[0].pid, pid + kForeignPid);
             }),
             0);
@@ -134,14 +131,10 @@ TEST_F(Faults, HideACardThatIsToBeUsedInParts) {
   EXPECT_EQ(InChild([] {
               Library cuda("libcuda.so.1");
               EXPECT_EQ(cuda.Call("cuInit", 0u), CUDA_ERROR_NO_DEVICE);
-              Library nvml("libnvidia-ml.so.1");
-              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-              nvmlDevice_t device = nullptr;
-              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              const Nvml nvml;
               unsigned current = 0;
               unsigned pending = 0;
-              EXPECT_EQ(nvml.Call("nvmlDeviceGetMigMode", device, &current, &pending),
-                        NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetMigMode", &current, &pending), NVML_SUCCESS);
               EXPECT_EQ(current, 1u);
             }),
             0);
@@ -163,15 +156,12 @@ TEST_F(Faults, LackInAnOldDriverWhatCameLater) {
                 EXPECT_EQ(cuda.Call("cuGetProcAddress", later, &address, 11040, flags),
                           CUDA_ERROR_NOT_FOUND);
               }
-              const Library nvml = Library::Anew("libnvidia-ml.so.1", folder_);
-              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-              nvmlDevice_t device = nullptr;
-              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
-              EXPECT_EQ(nvml.Find("nvmlDeviceGetMemoryInfo_v2"), nullptr);
-              EXPECT_EQ(nvml.Find("nvmlDeviceGetComputeRunningProcesses_v3"), nullptr);
-              EXPECT_EQ(nvml.Find("nvmlDeviceGetRunningProcessDetailList"), nullptr);
+              const Nvml nvml(Library::Anew("libnvidia-ml.so.1", folder_));
+              EXPECT_EQ(nvml.library.Find("nvmlDeviceGetMemoryInfo_v2"), nullptr);
+              EXPECT_EQ(nvml.library.Find("nvmlDeviceGetComputeRunningProcesses_v3"), nullptr);
+              EXPECT_EQ(nvml.library.Find("nvmlDeviceGetRunningProcessDetailList"), nullptr);
               nvmlMemory_t memory{};
-              EXPECT_EQ(nvml.Call("nvmlDeviceGetMemoryInfo", device, &memory), NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetMemoryInfo", &memory), NVML_SUCCESS);
             }),
             0);
 }

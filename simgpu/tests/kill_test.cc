@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "simgpu/tests/machine.h"
+#include "simgpu/tests/nvml.h"
 
 // SIGKILL anywhere leaves a card whole.
 namespace sluice::simgpu {
@@ -122,10 +123,7 @@ TEST_F(Kill, SurvivesNoiseInTheMap) {
   ASSERT_TRUE(other.ready());
   // What a hostile tenant may do to the file: fill it with noise, then cut it short.
   EXPECT_EQ(InChild([this] {
-              Library nvml("libnvidia-ml.so.1");
-              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-              nvmlDevice_t device = nullptr;
-              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              const Nvml nvml;
               {
                 std::fstream map(folder_ + "/device.map", std::ios::in | std::ios::out);
                 map.seekp(8);
@@ -134,17 +132,16 @@ TEST_F(Kill, SurvivesNoiseInTheMap) {
               }
               nvmlProcessInfo_v2_t info[2000] = {};
               unsigned count = 2000;
-              EXPECT_EQ(
-                  nvml.Call("nvmlDeviceGetComputeRunningProcesses_v3", device, &count, &info[0]),
-                  NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetComputeRunningProcesses_v3", &count, &info[0]),
+                        NVML_SUCCESS);
               EXPECT_LE(count, 1u);
               nvmlMemory_t memory{};
-              EXPECT_EQ(nvml.Call("nvmlDeviceGetMemoryInfo", device, &memory), NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetMemoryInfo", &memory), NVML_SUCCESS);
               EXPECT_LE(memory.used, memory.total);
               EXPECT_EQ(::truncate((folder_ + "/device.map").c_str(), 100), 0);
-              EXPECT_EQ(nvml.Call("nvmlDeviceGetMemoryInfo", device, &memory), NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetMemoryInfo", &memory), NVML_SUCCESS);
               nvmlUtilization_t rates{};
-              EXPECT_EQ(nvml.Call("nvmlDeviceGetUtilizationRates", device, &rates), NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetUtilizationRates", &rates), NVML_SUCCESS);
               EXPECT_LE(rates.gpu, 100u);
             }),
             0);

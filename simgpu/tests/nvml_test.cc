@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "simgpu/tests/nvml.h"
+
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -22,31 +24,18 @@ class Watcher : public SimulatedMachine {
   }
 };
 
-struct Nvml {
-  Library library{"libnvidia-ml.so.1"};
-  nvmlDevice_t card = nullptr;
-
-  Nvml() {
-    EXPECT_EQ(library.Call("nvmlInit_v2"), NVML_SUCCESS);
-    EXPECT_EQ(library.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &card), NVML_SUCCESS);
+// The process that used the card lately, asked for until NVML shows one; 0: it never did.
+nvmlProcessUtilizationSample_t Worker(const Nvml& nvml) {
+  auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  nvmlProcessUtilizationSample_t sample{};
+  while (sample.pid == 0 && std::chrono::steady_clock::now() < until) {
+    unsigned count = 1;
+    int got = nvml.Ask("nvmlDeviceGetProcessUtilization", &sample, &count, 0ull);
+    EXPECT_TRUE(got == NVML_SUCCESS || got == NVML_ERROR_NOT_FOUND) << got;
+    std::this_thread::yield();
   }
-  template <typename... Args>
-  int Ask(const char* name, Args... args) const {
-    return library.Call(name, card, args...);
-  }
-  // The process that used the card lately, asked for until NVML shows one; 0: it never did.
-  nvmlProcessUtilizationSample_t Worker() const {
-    auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-    nvmlProcessUtilizationSample_t sample{};
-    while (sample.pid == 0 && std::chrono::steady_clock::now() < until) {
-      unsigned count = 1;
-      int got = Ask("nvmlDeviceGetProcessUtilization", &sample, &count, 0ull);
-      EXPECT_TRUE(got == NVML_SUCCESS || got == NVML_ERROR_NOT_FOUND) << got;
-      std::this_thread::yield();
-    }
-    return sample;
-  }
-};
+  return sample;
+}
 
 void HoldAGibibyte() {
   Program p;
@@ -155,7 +144,7 @@ TEST_F(Watcher, SeesWorkAsSamplesOfTheCardAndOfItsProcesses) {
   auto pid = static_cast<unsigned>(busy.pid());
   EXPECT_EQ(InChild([pid] {
               const Nvml nvml;
-              nvmlProcessUtilizationSample_t seen = nvml.Worker();
+              nvmlProcessUtilizationSample_t seen = Worker(nvml);
               EXPECT_EQ(seen.pid, pid);
               EXPECT_GT(seen.smUtil, 0u);
               nvmlProcessUtilizationInfo_v1_t rows[2] = {};
@@ -195,7 +184,7 @@ TEST_F(Watcher, NumbersWorkersAsAnotherNamespaceDoes) {
   auto pid = static_cast<unsigned>(busy.pid());
   EXPECT_EQ(InChild([pid] {
               const Nvml nvml;
-              EXPECT_EQ(nvml.Worker().pid, pid + kForeignPid);
+              EXPECT_EQ(Worker(nvml).pid, pid + kForeignPid);
               nvmlProcessInfo_v1_t listed{};
               unsigned count = 1;
               EXPECT_EQ(nvml.Ask("nvmlDeviceGetComputeRunningProcesses", &count, &listed),
@@ -210,7 +199,7 @@ TEST_F(Watcher, SeesNoUseOfACardThatNeverTells) {
   ASSERT_TRUE(busy.ready());
   EXPECT_EQ(InChild([this] {
               const Nvml nvml;
-              EXPECT_NE(nvml.Worker().pid, 0u);
+              EXPECT_NE(Worker(nvml).pid, 0u);
               Fault("zero_utilization");
               nvmlUtilization_t rates{.gpu = 50, .memory = 50};
               EXPECT_EQ(nvml.Ask("nvmlDeviceGetUtilizationRates", &rates), NVML_SUCCESS);

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "simgpu/tests/nvml.h"
 #include "simgpu/tests/program.h"
 
 // A card in MIG mode: what NVML shows of its parts, and what a program in one of them has.
@@ -25,15 +26,8 @@ class Parts : public SimulatedMachine {
   }
 };
 
-// NVML with the card's handle and its parts'.
-struct Nvml {
-  Library library{"libnvidia-ml.so.1"};
-  nvmlDevice_t card = nullptr;
-
-  Nvml() {
-    EXPECT_EQ(library.Call("nvmlInit_v2"), NVML_SUCCESS);
-    EXPECT_EQ(library.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &card), NVML_SUCCESS);
-  }
+// With the card's parts.
+struct PartsNvml : Nvml {
   nvmlDevice_t Part(unsigned index) const {
     nvmlDevice_t part = nullptr;
     EXPECT_EQ(library.Call("nvmlDeviceGetMigDeviceHandleByIndex", card, index, &part),
@@ -79,7 +73,7 @@ int With(const char* visible, const std::function<void()>& body) {
 TEST_F(Parts, AreListedByNvml) {
   EXPECT_EQ(
       InChild([] {
-        Nvml nvml;
+        PartsNvml nvml;
         unsigned pending = 0;
         unsigned current = 0;
         EXPECT_EQ(nvml.library.Call("nvmlDeviceGetMigMode", nvml.card, &current, &pending),
@@ -115,7 +109,7 @@ TEST_F(Parts, AreListedByNvml) {
 TEST_F(Parts, HaveNoUtilizationAndNoSensors) {
   EXPECT_EQ(
       InChild([] {
-        Nvml nvml;
+        PartsNvml nvml;
         unsigned value = 0;
         nvmlUtilization_t rates{};
         nvmlDevice_t part = nvml.Part(0);
@@ -194,7 +188,7 @@ TEST_F(Parts, KeepTheirMemoryApart) {
   });
   ASSERT_TRUE(small.ready());
   EXPECT_EQ(InChild([&] {
-              Nvml nvml;
+              PartsNvml nvml;
               const unsigned long long context = 400ull << 20;
               EXPECT_EQ(nvml.Memory(nvml.Part(0)).used, (4ull << 30) + context);
               EXPECT_EQ(nvml.Memory(nvml.Part(1)).used, (19ull << 30) + context);
@@ -241,7 +235,7 @@ TEST_F(Parts, AreInReachOneByOne) {
                    size_t bytes = 0;
                    EXPECT_EQ(p.cuda.Call("cuDeviceTotalMem_v2", &bytes, 0), CUDA_SUCCESS);
                    EXPECT_EQ(bytes, size_t{20} << 30);
-                   Nvml nvml;
+                   PartsNvml nvml;
                    EXPECT_EQ(nvml.Text("nvmlDeviceGetUUID", nvml.Part(0)), kLarge);
                    nvmlDevice_t other = nullptr;
                    EXPECT_EQ(nvml.library.Call(

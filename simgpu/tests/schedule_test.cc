@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "simgpu/tests/nvml.h"
 #include "simgpu/tests/program.h"
 #include "simgpu/truth.h"
 
@@ -220,17 +221,13 @@ TEST_F(Schedule, ShowsEachProcessItsHalfInNvml) {
   auto b = Busy();
   ASSERT_TRUE(a->ready() && b->ready());
   EXPECT_EQ(InChild([] {
-              Library nvml("libnvidia-ml.so.1");
-              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-              nvmlDevice_t device = nullptr;
-              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              const Nvml nvml;
               auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
               bool halves = false;
               while (!halves && std::chrono::steady_clock::now() < until) {
                 nvmlProcessUtilizationSample_t samples[4] = {};
                 unsigned count = 4;
-                int got =
-                    nvml.Call("nvmlDeviceGetProcessUtilization", device, &samples[0], &count, 0ull);
+                int got = nvml.Ask("nvmlDeviceGetProcessUtilization", &samples[0], &count, 0ull);
                 auto half = [](unsigned percent) { return percent >= 45 && percent <= 55; };
                 halves = got == NVML_SUCCESS && count == 2 && half(samples[0].smUtil) &&
                          half(samples[1].smUtil);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "simgpu/tests/machine.h"
+#include "simgpu/tests/nvml.h"
 
 // One card among processes: its memory, who is on it, and what death gives back.
 namespace sluice::simgpu {
@@ -102,41 +103,32 @@ TEST_F(SharedCard, ListsProcessesWithTheirMemory) {
     CUdeviceptr block = 0;
     EXPECT_EQ(cuda.Call("cuMemAlloc_v2", &block, Mib(100)), CUDA_SUCCESS);
     // Both libraries in one process: neither may lose the other's lock.
-    Library nvml("libnvidia-ml.so.1");
-    EXPECT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-    nvmlDevice_t device = nullptr;
-    EXPECT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+    const Nvml nvml;
     nvmlProcessInfo_v2_t info[4] = {};
     unsigned count = 4;
-    EXPECT_EQ(nvml.Call("nvmlDeviceGetComputeRunningProcesses_v3", device, &count, &info[0]),
-              NVML_SUCCESS);
+    EXPECT_EQ(nvml.Ask("nvmlDeviceGetComputeRunningProcesses_v3", &count, &info[0]), NVML_SUCCESS);
     EXPECT_EQ(count, 1u);
-    EXPECT_EQ(nvml.Call("nvmlShutdown"), NVML_SUCCESS);
+    EXPECT_EQ(nvml.library.Call("nvmlShutdown"), NVML_SUCCESS);
   });
   ASSERT_TRUE(other.ready());
   auto pid = static_cast<unsigned>(other.pid());
   EXPECT_EQ(InChild([pid] {
-              Library nvml("libnvidia-ml.so.1");
-              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-              nvmlDevice_t device = nullptr;
-              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              const Nvml nvml;
               unsigned count = 0;
               nvmlProcessInfo_v2_t info[4] = {};
-              EXPECT_EQ(nvml.Call("nvmlDeviceGetComputeRunningProcesses_v3",
-                                  device,
-                                  &count,
-                                  static_cast<nvmlProcessInfo_v2_t*>(nullptr)),
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetComputeRunningProcesses_v3",
+                                 &count,
+                                 static_cast<nvmlProcessInfo_v2_t*>(nullptr)),
                         NVML_ERROR_INSUFFICIENT_SIZE);
               EXPECT_EQ(count, 1u);
               count = 4;
-              EXPECT_EQ(
-                  nvml.Call("nvmlDeviceGetComputeRunningProcesses_v3", device, &count, &info[0]),
-                  NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetComputeRunningProcesses_v3", &count, &info[0]),
+                        NVML_SUCCESS);
               EXPECT_EQ(count, 1u);
               EXPECT_EQ(info[0].pid, pid);
               EXPECT_EQ(info[0].usedGpuMemory, Mib(500));
               nvmlMemory_t memory{};
-              EXPECT_EQ(nvml.Call("nvmlDeviceGetMemoryInfo", device, &memory), NVML_SUCCESS);
+              EXPECT_EQ(nvml.Ask("nvmlDeviceGetMemoryInfo", &memory), NVML_SUCCESS);
               EXPECT_EQ(memory.total, Mib(2048));
               EXPECT_EQ(memory.used, Mib(500));
             }),

@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "simgpu/tests/nvml.h"
 #include "simgpu/tests/program.h"
 
 // Streams, events, kernels, and who waits for whom.
@@ -181,15 +182,12 @@ TEST_F(Work, ShowsUseInNvmlWithItsLag) {
   });
   ASSERT_TRUE(busy.ready());
   EXPECT_EQ(InChild([] {
-              Library nvml("libnvidia-ml.so.1");
-              ASSERT_EQ(nvml.Call("nvmlInit_v2"), NVML_SUCCESS);
-              nvmlDevice_t device = nullptr;
-              ASSERT_EQ(nvml.Call("nvmlDeviceGetHandleByIndex_v2", 0u, &device), NVML_SUCCESS);
+              const Nvml nvml;
               nvmlUtilization_t rates{};
               auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
               while (rates.gpu < 90 && std::chrono::steady_clock::now() < until) {
                 std::this_thread::yield();
-                ASSERT_EQ(nvml.Call("nvmlDeviceGetUtilizationRates", device, &rates), NVML_SUCCESS);
+                ASSERT_EQ(nvml.Ask("nvmlDeviceGetUtilizationRates", &rates), NVML_SUCCESS);
               }
               EXPECT_GE(rates.gpu, 90u);
             }),

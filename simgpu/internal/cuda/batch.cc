@@ -106,24 +106,12 @@ int Numbered(const CUmemLocation& place) {
   return place.type == CU_MEM_LOCATION_TYPE_DEVICE ? place.id : kHostDevice;
 }
 
-CUDA_MEMCPY3D Linear(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
-  CUDA_MEMCPY3D wish{};
-  wish.srcMemoryType = CU_MEMORYTYPE_UNIFIED;
-  wish.srcDevice = from;
-  wish.srcHost = reinterpret_cast<const void*>(from);
-  wish.dstMemoryType = CU_MEMORYTYPE_UNIFIED;
-  wish.dstDevice = to;
-  wish.dstHost = reinterpret_cast<void*>(to);
-  wish.WidthInBytes = bytes;
-  wish.Height = 1;
-  wish.Depth = 1;
-  return wish;
-}
-
 constexpr int kOperandArray = 2;
 
 CUDA_MEMCPY3D Described(const BatchCopy3D& copy) {
-  CUDA_MEMCPY3D wish = Linear(copy.dst.plain.ptr, copy.src.plain.ptr, copy.width);
+  CUDA_MEMCPY3D wish = Linear({copy.dst.plain.ptr, CU_MEMORYTYPE_UNIFIED},
+                              {copy.src.plain.ptr, CU_MEMORYTYPE_UNIFIED},
+                              copy.width);
   wish.Height = copy.height;
   wish.Depth = copy.depth;
   wish.srcPitch = copy.src.plain.row_length;

@@ -170,17 +170,6 @@ SLUICE_SIM_CALL cuStreamEndCapture(CUstream handle, CUgraph* out) {
   return CUDA_SUCCESS;
 }
 
-SLUICE_SIM_CALL cuStreamIsCapturing(CUstream handle, int* status) {
-  CUresult ready = ReadyWithContext();
-  if (ready != CUDA_SUCCESS) return ready;
-  std::shared_ptr<Stream> stream = ResolveStream(handle);
-  if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  if (status == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  *status = Look(*stream).status;
-  return CUDA_SUCCESS;
-}
-
 SLUICE_SIM_CALL cuStreamGetCaptureInfo_v3(CUstream handle,
                                           int* status,
                                           uint64_t* id,
@@ -213,6 +202,10 @@ SLUICE_SIM_CALL cuStreamGetCaptureInfo_v2(CUstream handle,
                                           const CUgraphNode** after,
                                           size_t* count) {
   return cuStreamGetCaptureInfo_v3(handle, status, id, graph, after, nullptr, count);
+}
+
+SLUICE_SIM_CALL cuStreamIsCapturing(CUstream handle, int* status) {
+  return cuStreamGetCaptureInfo_v3(handle, status, nullptr, nullptr, nullptr, nullptr, nullptr);
 }
 
 SLUICE_SIM_CALL cuStreamGetCaptureInfo(CUstream handle, int* status, uint64_t* id) {

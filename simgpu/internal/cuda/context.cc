@@ -79,6 +79,16 @@ CUresult Create(CUcontext* made, unsigned flags, CUdevice device) {
   return Push(&context);
 }
 
+// A field of the current context.
+template <typename T>
+CUresult Show(T Context::*field, T* into) {
+  CUresult ready = ReadyWithContext();
+  if (ready != CUDA_SUCCESS) return ready;
+  if (into == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  *into = CurrentContext()->*field;
+  return CUDA_SUCCESS;
+}
+
 }  // namespace
 
 Context& NewContext(int device, unsigned flags) {
@@ -201,11 +211,7 @@ SLUICE_SIM_CALL cuCtxGetDevice_v2(CUdevice* device, CUcontext handle) {
 }
 
 SLUICE_SIM_CALL cuCtxGetFlags(unsigned* flags) {
-  CUresult ready = ReadyWithContext();
-  if (ready != CUDA_SUCCESS) return ready;
-  if (flags == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  *flags = CurrentContext()->flags;
-  return CUDA_SUCCESS;
+  return Show(&Context::flags, flags);
 }
 
 SLUICE_SIM_CALL cuCtxSetFlags(unsigned flags) {
@@ -380,11 +386,7 @@ SLUICE_SIM_CALL cuCtxSetLimit(int limit, size_t value) {
 }
 
 SLUICE_SIM_CALL cuCtxGetCacheConfig(int* config) {
-  CUresult ready = ReadyWithContext();
-  if (ready != CUDA_SUCCESS) return ready;
-  if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  *config = CurrentContext()->cache_config;
-  return CUDA_SUCCESS;
+  return Show(&Context::cache_config, config);
 }
 
 SLUICE_SIM_CALL cuCtxSetCacheConfig(int config) {

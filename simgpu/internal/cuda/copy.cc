@@ -71,20 +71,6 @@ int64_t DurationOf(size_t bytes) {
   return speed == 0 ? 0 : static_cast<int64_t>(bytes) * 1'000'000'000 / (speed << 30) + 1;
 }
 
-CUDA_MEMCPY3D Linear(CUdeviceptr to, int to_type, CUdeviceptr from, int from_type, size_t bytes) {
-  CUDA_MEMCPY3D wish{};
-  wish.srcMemoryType = from_type;
-  wish.srcDevice = from;
-  wish.srcHost = reinterpret_cast<const void*>(from);
-  wish.dstMemoryType = to_type;
-  wish.dstDevice = to;
-  wish.dstHost = reinterpret_cast<void*>(to);
-  wish.WidthInBytes = bytes;
-  wish.Height = 1;
-  wish.Depth = 1;
-  return wish;
-}
-
 CUDA_MEMCPY3D Deepen(const CUDA_MEMCPY2D& flat) {
   CUDA_MEMCPY3D wish{};
   wish.srcXInBytes = flat.srcXInBytes;
@@ -158,6 +144,20 @@ CUDA_MEMCPY3D WithArray(
 
 }  // namespace
 
+CUDA_MEMCPY3D Linear(LinearEnd to, LinearEnd from, size_t bytes) {
+  CUDA_MEMCPY3D wish{};
+  wish.srcMemoryType = from.type;
+  wish.srcDevice = from.at;
+  wish.srcHost = reinterpret_cast<const void*>(from.at);
+  wish.dstMemoryType = to.type;
+  wish.dstDevice = to.at;
+  wish.dstHost = reinterpret_cast<void*>(to.at);
+  wish.WidthInBytes = bytes;
+  wish.Height = 1;
+  wish.Depth = 1;
+  return wish;
+}
+
 CUresult Resolve(const CUDA_MEMCPY3D& wish, BoxCopy& copy) {
   Extent extent{wish.WidthInBytes, wish.Height, wish.Depth};
   constexpr size_t kMost = size_t{1} << 46;
@@ -218,64 +218,64 @@ constexpr int kCard = CU_MEMORYTYPE_DEVICE;
 constexpr int kEither = CU_MEMORYTYPE_UNIFIED;
 
 SLUICE_SIM_CALL cuMemcpy(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
-  return Now(Linear(to, kEither, from, kEither, bytes));
+  return Now(Linear({to, kEither}, {from, kEither}, bytes));
 }
 SLUICE_SIM_CALL cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  return Later(Linear(to, kEither, from, kEither, bytes), stream);
+  return Later(Linear({to, kEither}, {from, kEither}, bytes), stream);
 }
 SLUICE_SIM_CALL
 cuMemcpyPeer(CUdeviceptr to, CUcontext, CUdeviceptr from, CUcontext, size_t bytes) {
-  return Now(Linear(to, kCard, from, kCard, bytes));
+  return Now(Linear({to, kCard}, {from, kCard}, bytes));
 }
 SLUICE_SIM_CALL cuMemcpyPeerAsync(
     CUdeviceptr to, CUcontext, CUdeviceptr from, CUcontext, size_t bytes, CUstream stream) {
-  return Later(Linear(to, kCard, from, kCard, bytes), stream);
+  return Later(Linear({to, kCard}, {from, kCard}, bytes), stream);
 }
 SLUICE_SIM_CALL cuMemcpyHtoD_v2(CUdeviceptr to, const void* from, size_t bytes) {
-  return Now(Linear(to, kCard, Address(from), kHost, bytes));
+  return Now(Linear({to, kCard}, {Address(from), kHost}, bytes));
 }
 SLUICE_SIM_CALL
 cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void* from, size_t bytes, CUstream stream) {
-  return Later(Linear(to, kCard, Address(from), kHost, bytes), stream);
+  return Later(Linear({to, kCard}, {Address(from), kHost}, bytes), stream);
 }
 SLUICE_SIM_CALL cuMemcpyDtoH_v2(void* to, CUdeviceptr from, size_t bytes) {
-  return Now(Linear(Address(to), kHost, from, kCard, bytes));
+  return Now(Linear({Address(to), kHost}, {from, kCard}, bytes));
 }
 SLUICE_SIM_CALL cuMemcpyDtoHAsync_v2(void* to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  return Later(Linear(Address(to), kHost, from, kCard, bytes), stream);
+  return Later(Linear({Address(to), kHost}, {from, kCard}, bytes), stream);
 }
 SLUICE_SIM_CALL cuMemcpyDtoD_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
-  return Now(Linear(to, kCard, from, kCard, bytes));
+  return Now(Linear({to, kCard}, {from, kCard}, bytes));
 }
 SLUICE_SIM_CALL
 cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  return Later(Linear(to, kCard, from, kCard, bytes), stream);
+  return Later(Linear({to, kCard}, {from, kCard}, bytes), stream);
 }
 
 SLUICE_SIM_CALL cuMemcpyDtoA_v2(CUarray to, size_t at, CUdeviceptr from, size_t bytes) {
-  return Now(WithArray(Linear(0, kCard, from, kCard, bytes), to, at, nullptr, 0));
+  return Now(WithArray(Linear({0, kCard}, {from, kCard}, bytes), to, at, nullptr, 0));
 }
 SLUICE_SIM_CALL cuMemcpyAtoD_v2(CUdeviceptr to, CUarray from, size_t at, size_t bytes) {
-  return Now(WithArray(Linear(to, kCard, 0, kCard, bytes), nullptr, 0, from, at));
+  return Now(WithArray(Linear({to, kCard}, {0, kCard}, bytes), nullptr, 0, from, at));
 }
 SLUICE_SIM_CALL cuMemcpyHtoA_v2(CUarray to, size_t at, const void* from, size_t bytes) {
-  return Now(WithArray(Linear(0, kCard, Address(from), kHost, bytes), to, at, nullptr, 0));
+  return Now(WithArray(Linear({0, kCard}, {Address(from), kHost}, bytes), to, at, nullptr, 0));
 }
 SLUICE_SIM_CALL cuMemcpyAtoH_v2(void* to, CUarray from, size_t at, size_t bytes) {
-  return Now(WithArray(Linear(Address(to), kHost, 0, kCard, bytes), nullptr, 0, from, at));
+  return Now(WithArray(Linear({Address(to), kHost}, {0, kCard}, bytes), nullptr, 0, from, at));
 }
 SLUICE_SIM_CALL
 cuMemcpyAtoA_v2(CUarray to, size_t to_at, CUarray from, size_t from_at, size_t bytes) {
-  return Now(WithArray(Linear(0, kCard, 0, kCard, bytes), to, to_at, from, from_at));
+  return Now(WithArray(Linear({0, kCard}, {0, kCard}, bytes), to, to_at, from, from_at));
 }
 SLUICE_SIM_CALL
 cuMemcpyHtoAAsync_v2(CUarray to, size_t at, const void* from, size_t bytes, CUstream stream) {
-  CUDA_MEMCPY3D wish = Linear(0, kCard, Address(from), kHost, bytes);
+  CUDA_MEMCPY3D wish = Linear({0, kCard}, {Address(from), kHost}, bytes);
   return Later(WithArray(wish, to, at, nullptr, 0), stream);
 }
 SLUICE_SIM_CALL
 cuMemcpyAtoHAsync_v2(void* to, CUarray from, size_t at, size_t bytes, CUstream stream) {
-  CUDA_MEMCPY3D wish = Linear(Address(to), kHost, 0, kCard, bytes);
+  CUDA_MEMCPY3D wish = Linear({Address(to), kHost}, {0, kCard}, bytes);
   return Later(WithArray(wish, nullptr, 0, from, at), stream);
 }
 

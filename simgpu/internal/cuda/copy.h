@@ -15,6 +15,13 @@ struct BoxCopy {
   bool to_host = false;  // The other direction than all else.
 };
 
+// One end of a copy of plain bytes: an address and what it may be of (CU_MEMORYTYPE_…).
+struct LinearEnd {
+  CUdeviceptr at;
+  int type;
+};
+CUDA_MEMCPY3D Linear(LinearEnd to, LinearEnd from, size_t bytes);
+
 // Checks a description against what is known of its memory. Takes the mutex.
 CUresult Resolve(const CUDA_MEMCPY3D& wish, BoxCopy& copy);
 

@@ -49,15 +49,8 @@ CUresult Add(const Where& where, int type, Operation operation, CUdeviceptr addr
 }
 
 CUresult AddKernel(const Where& where, const CUDA_KERNEL_NODE_PARAMS& params) {
-  LaunchShape shape;
-  shape.grid[0] = params.gridDimX;
-  shape.grid[1] = params.gridDimY;
-  shape.grid[2] = params.gridDimZ;
-  shape.block[0] = params.blockDimX;
-  shape.block[1] = params.blockDimY;
-  shape.block[2] = params.blockDimZ;
   Operation operation;
-  CUresult made = LaunchOperation(params.func, shape, params.kernelParams, operation);
+  CUresult made = LaunchOperation(params.func, ShapeOf(params), params.kernelParams, operation);
   if (made != CUDA_SUCCESS) return made;
   operation.params = Keep(params);
   std::lock_guard lock(CurrentProcess()->mutex);

@@ -49,6 +49,15 @@ std::vector<Edge> EdgesOf(const Graph& graph) {
   return edges;
 }
 
+// The newer forms say of each edge what kind it is; there is one kind here, the plain one: zeroes.
+constexpr size_t kEdgeBytes = 8;
+CUresult MarkPlain(CUresult got, const CUgraphNode* out, char* edges, const size_t* count) {
+  if (got == CUDA_SUCCESS && edges != nullptr && out != nullptr) {
+    std::memset(edges, 0, *count * kEdgeBytes);
+  }
+  return got;
+}
+
 }  // namespace
 
 SLUICE_SIM_CALL cuGraphNodeGetType(CUgraphNode handle, int* type) {
@@ -98,18 +107,11 @@ SLUICE_SIM_CALL cuGraphAddDependencies(CUgraph handle,
   return CUDA_SUCCESS;
 }
 
-// The newer forms say of each edge what kind it is; there is one kind here, the plain one: zeroes.
-constexpr size_t kEdgeBytes = 8;
-
 SLUICE_SIM_CALL cuGraphNodeGetDependencies_v2(CUgraphNode node,
                                               CUgraphNode* out,
                                               char* edges,
                                               size_t* count) {
-  CUresult got = cuGraphNodeGetDependencies(node, out, count);
-  if (got == CUDA_SUCCESS && edges != nullptr && out != nullptr) {
-    std::memset(edges, 0, *count * kEdgeBytes);
-  }
-  return got;
+  return MarkPlain(cuGraphNodeGetDependencies(node, out, count), out, edges, count);
 }
 
 SLUICE_SIM_CALL cuGraphAddDependencies_v2(CUgraph graph,
@@ -136,11 +138,7 @@ SLUICE_SIM_CALL cuGraphNodeGetDependentNodes_v2(CUgraphNode node,
                                                 CUgraphNode* out,
                                                 char* edges,
                                                 size_t* count) {
-  CUresult got = cuGraphNodeGetDependentNodes(node, out, count);
-  if (got == CUDA_SUCCESS && edges != nullptr && out != nullptr) {
-    std::memset(edges, 0, *count * kEdgeBytes);
-  }
-  return got;
+  return MarkPlain(cuGraphNodeGetDependentNodes(node, out, count), out, edges, count);
 }
 
 SLUICE_SIM_CALL

@@ -12,14 +12,7 @@ namespace {
 
 // The operation that a node of a type gets from parameters; one overload a type.
 CUresult Make(const CUDA_KERNEL_NODE_PARAMS& params, Operation& operation) {
-  LaunchShape shape;
-  shape.grid[0] = params.gridDimX;
-  shape.grid[1] = params.gridDimY;
-  shape.grid[2] = params.gridDimZ;
-  shape.block[0] = params.blockDimX;
-  shape.block[1] = params.blockDimY;
-  shape.block[2] = params.blockDimZ;
-  return LaunchOperation(params.func, shape, params.kernelParams, operation);
+  return LaunchOperation(params.func, ShapeOf(params), params.kernelParams, operation);
 }
 CUresult Make(const CUDA_MEMCPY3D& params, Operation& operation) {
   BoxCopy copy;

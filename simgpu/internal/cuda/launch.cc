@@ -170,19 +170,26 @@ SLUICE_SIM_CALL cuLaunchCooperativeKernel(CUfunction function,
                                           unsigned block_x,
                                           unsigned block_y,
                                           unsigned block_z,
-                                          unsigned /*shared_bytes*/,
+                                          unsigned shared_bytes,
                                           CUstream stream,
                                           void** arguments) {
-  LaunchShape shape = Shape({grid_x, grid_y, grid_z}, {block_x, block_y, block_z});
-  return Launch(function, shape, arguments, stream);
+  return cuLaunchKernel(function,
+                        grid_x,
+                        grid_y,
+                        grid_z,
+                        block_x,
+                        block_y,
+                        block_z,
+                        shared_bytes,
+                        stream,
+                        arguments,
+                        nullptr);
 }
 
 SLUICE_SIM_CALL
 cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, void** arguments, void**) {
   if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  LaunchShape shape = Shape({config->gridDimX, config->gridDimY, config->gridDimZ},
-                            {config->blockDimX, config->blockDimY, config->blockDimZ});
-  return Launch(function, shape, arguments, config->hStream);
+  return Launch(function, ShapeOf(*config), arguments, config->hStream);
 }
 
 struct CUDA_LAUNCH_PARAMS {
@@ -199,8 +206,7 @@ cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS* list, unsigned count, u
   constexpr unsigned kFlagsKnown = 3;
   if (list == nullptr || count == 0 || flags > kFlagsKnown) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < count; ++i) {
-    LaunchShape shape = Shape({list[i].gridDimX, list[i].gridDimY, list[i].gridDimZ},
-                              {list[i].blockDimX, list[i].blockDimY, list[i].blockDimZ});
+    LaunchShape shape = ShapeOf(list[i]);
     // Stream 0 of none of the cards takes part.
     if (list[i].hStream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     CUresult sent = Launch(list[i].function, shape, list[i].kernelParams, list[i].hStream);

@@ -56,40 +56,20 @@ CUresult Write(CUstream stream, CUdeviceptr address, T value, unsigned flags) {
 
 }  // namespace
 
-SLUICE_SIM_CALL
-cuStreamWaitValue32_v2(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
-  return Wait(stream, address, value, flags);
-}
-SLUICE_SIM_CALL
-cuStreamWaitValue64_v2(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
-  return Wait(stream, address, value, flags);
-}
-SLUICE_SIM_CALL
-cuStreamWriteValue32_v2(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
-  return Write(stream, address, value, flags);
-}
-SLUICE_SIM_CALL
-cuStreamWriteValue64_v2(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
-  return Write(stream, address, value, flags);
-}
-
-// The first forms, which a program of then had to switch on.
-SLUICE_SIM_CALL
-cuStreamWaitValue32(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
-  return Wait(stream, address, value, flags);
-}
-SLUICE_SIM_CALL
-cuStreamWaitValue64(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
-  return Wait(stream, address, value, flags);
-}
-SLUICE_SIM_CALL
-cuStreamWriteValue32(CUstream stream, CUdeviceptr address, uint32_t value, unsigned flags) {
-  return Write(stream, address, value, flags);
-}
-SLUICE_SIM_CALL
-cuStreamWriteValue64(CUstream stream, CUdeviceptr address, uint64_t value, unsigned flags) {
-  return Write(stream, address, value, flags);
-}
+// The forms without a number are the first ones, which a program of then had to switch on.
+#define MEMORY_OPERATION(name, Does, Word)                                                 \
+  SLUICE_SIM_CALL name(CUstream stream, CUdeviceptr address, Word value, unsigned flags) { \
+    return Does(stream, address, value, flags);                                            \
+  }
+MEMORY_OPERATION(cuStreamWaitValue32, Wait, uint32_t)
+MEMORY_OPERATION(cuStreamWaitValue32_v2, Wait, uint32_t)
+MEMORY_OPERATION(cuStreamWaitValue64, Wait, uint64_t)
+MEMORY_OPERATION(cuStreamWaitValue64_v2, Wait, uint64_t)
+MEMORY_OPERATION(cuStreamWriteValue32, Write, uint32_t)
+MEMORY_OPERATION(cuStreamWriteValue32_v2, Write, uint32_t)
+MEMORY_OPERATION(cuStreamWriteValue64, Write, uint64_t)
+MEMORY_OPERATION(cuStreamWriteValue64_v2, Write, uint64_t)
+#undef MEMORY_OPERATION
 
 // Several of these at once; barriers and flushes take no time here.
 union BatchMemOp {

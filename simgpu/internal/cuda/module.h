@@ -16,6 +16,13 @@ struct LaunchShape {
   uint64_t threads() const;
 };
 
+// Of the driver's descriptions of a launch.
+template <typename Description>
+LaunchShape ShapeOf(const Description& of) {
+  return {.grid = {of.gridDimX, of.gridDimY, of.gridDimZ},
+          .block = {of.blockDimX, of.blockDimY, of.blockDimZ}};
+}
+
 // A kernel that is carried out. Reads its arguments as the kernel's own parameter list says.
 struct BuiltIn {
   const char* name;

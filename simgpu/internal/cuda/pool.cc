@@ -327,24 +327,24 @@ SLUICE_SIM_CALL cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc* m
                                                                     : CUDA_SUCCESS;
 }
 
-SLUICE_SIM_CALL cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice device) {
+namespace {
+CUresult ShowPool(CUmemoryPool* pool, CUdevice device, Pool& (*which)(int)) {
   CUresult ready = Ready();
   if (ready != CUDA_SUCCESS) return ready;
   if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
   if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
   std::lock_guard lock(CurrentProcess()->mutex);
-  *pool = ToHandle(&DefaultPool(device));
+  *pool = ToHandle(&which(device));
   return CUDA_SUCCESS;
+}
+}  // namespace
+
+SLUICE_SIM_CALL cuDeviceGetDefaultMemPool(CUmemoryPool* pool, CUdevice device) {
+  return ShowPool(pool, device, DefaultPool);
 }
 
 SLUICE_SIM_CALL cuDeviceGetMemPool(CUmemoryPool* pool, CUdevice device) {
-  CUresult ready = Ready();
-  if (ready != CUDA_SUCCESS) return ready;
-  if (!IsDevice(device)) return CUDA_ERROR_INVALID_DEVICE;
-  if (pool == nullptr) return CUDA_ERROR_INVALID_VALUE;
-  std::lock_guard lock(CurrentProcess()->mutex);
-  *pool = ToHandle(&CurrentPool(device));
-  return CUDA_SUCCESS;
+  return ShowPool(pool, device, CurrentPool);
 }
 
 SLUICE_SIM_CALL cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle) {
