@@ -15,12 +15,19 @@ using Handle = void*;
 inline constexpr size_t kMib = size_t{1} << 20;
 inline constexpr int kMissing = -1;  // The driver has no such call.
 
-inline void* driver = nullptr;
+// The driver's library, null if there is none. The first call says which file it is.
+inline void* Driver(const char* file = "libcuda.so.1") {
+  struct Library {
+    void* handle;
+  };
+  static const Library library{::dlopen(file, RTLD_NOW | RTLD_LOCAL)};
+  return library.handle;
+}
 
 // Arguments must have exactly the types of the call.
 template <typename... Args>
 int Call(const char* name, Args... args) {
-  void* address = ::dlsym(driver, name);
+  void* address = ::dlsym(Driver(), name);
   return address == nullptr ? kMissing : reinterpret_cast<int (*)(Args...)>(address)(args...);
 }
 

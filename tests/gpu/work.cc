@@ -404,7 +404,6 @@ int Run(int count, char** words) {
 
 int main(int count, char** words) {
   if (count == 2 && std::strcmp(words[1], "ptx") == 0) return sluice::gpu::Run(count, words);
-  sluice::gpu::driver = ::dlopen("libcuda.so.1", RTLD_NOW);
-  if (sluice::gpu::driver == nullptr) sluice::gpu::Give("no driver", -1);
+  if (sluice::gpu::Driver() == nullptr) sluice::gpu::Give("no driver", -1);
   return sluice::gpu::Run(count, words);
 }

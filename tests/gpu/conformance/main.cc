@@ -18,9 +18,8 @@ std::string RunCase(const Case& each, const char* path) {
   if (child == 0) {
     ::close(ends[0]);
     ::alarm(60);
-    out = ::fdopen(ends[1], "w");
-    driver = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (driver == nullptr) {
+    ::dup2(ends[1], STDOUT_FILENO);
+    if (Driver(path) == nullptr) {
       Say("cannot be loaded", 1);
     } else {
       each.run();

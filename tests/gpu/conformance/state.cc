@@ -32,7 +32,7 @@ void WithoutContext() {
 
 void AfterFork() {
   Context();
-  std::fflush(out);
+  std::fflush(stdout);
   pid_t child = ::fork();
   if (child == 0) {
     int count = 0;
@@ -84,7 +84,7 @@ void LookUp() {
     status = -1;
     Try(what, "cuGetProcAddress_v2", name, &address, version, how, &status);
     Say("status", status);
-    Say("is it", same != nullptr ? address == ::dlsym(driver, same) : address == nullptr);
+    Say("is it", same != nullptr ? address == ::dlsym(Driver(), same) : address == nullptr);
   };
   ask("old alloc", "cuMemAlloc", 2000, flags, "cuMemAlloc");
   ask("alloc", "cuMemAlloc", 12000, flags, "cuMemAlloc_v2");
