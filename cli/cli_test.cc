@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cli.h"
 
+#include <filesystem>
+#include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <set>
+#include <stdlib.h>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cli/internal/print.h"
 #include "cli/internal/suggest.h"
@@ -167,6 +172,72 @@ TEST(Failures, TellWhatTheServerSaidAndTheExitCode) {
 
 TEST(Failures, EncodeWhatGoesIntoAPath) {
   EXPECT_EQ(Encoded("a/b ?é"), "a%2Fb%20%3F%C3%A9");
+}
+
+// What `sluice WORDS…` prints, and its exit code.
+std::pair<int, std::string> Say(std::vector<std::string> words) {
+  words.insert(words.begin(), "sluice");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  testing::internal::CaptureStdout();
+  const int code = Main(static_cast<int>(words.size()), argv.data());
+  return {code, testing::internal::GetCapturedStdout()};
+}
+
+class SimFiles : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = testing::TempDir() + "/sim.XXXXXX";
+    ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    std::ofstream(folder_ + "/nodes") << "sn,cpu_milli,memory_mib,gpu,model\na,8000,1024,1,T4\n";
+    std::ofstream(folder_ + "/pods") << "name,cpu_milli,memory_mib,num_gpu,gpu_milli\n"
+                                        "p,1000,1,1,600\n";
+    std::ofstream(folder_ + "/arrival") << "pods 42 0 0\nnodes 42 0\n";
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::vector<std::string> Replay(std::vector<std::string> more) {
+    std::vector<std::string> words = {"sim",
+                                      "replay",
+                                      "--nodes",
+                                      folder_ + "/nodes",
+                                      "--pods",
+                                      folder_ + "/pods",
+                                      "--arrival",
+                                      folder_ + "/arrival"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  std::string folder_;
+};
+
+TEST_F(SimFiles, AreReplayedIntoATableWithReasons) {
+  const auto [code, text] = Say(Replay({"--explain", "p"}));
+  EXPECT_EQ(code, kOk);
+  EXPECT_THAT(text, HasSubstr("60%   60.00%"));
+  EXPECT_THAT(text, HasSubstr("2 arrivals, 0 moves, 1 not placed: 1 share"));
+  EXPECT_THAT(text, HasSubstr("p, arrival 1: on a, card 0\n"));
+  EXPECT_THAT(text,
+              HasSubstr("p, arrival 2: fits nowhere; 1 card: 1 too little memory (largest free "
+                        "40%); would fit: 40%\n"));
+}
+
+TEST_F(SimFiles, AreReplayedIntoJson) {
+  const auto [code, text] = Say(Replay({"--policy", "best_fit", "--load", "1", "--json"}));
+  EXPECT_EQ(code, kOk);
+  const Json json = Json::parse(text);
+  EXPECT_EQ(json["policy"], "best_fit");
+  EXPECT_EQ(json["allocation_pct"], (Json{{"60", 60.0}}));
+}
+
+TEST_F(SimFiles, AreRefusedWithTheReason) {
+  EXPECT_EQ(Say(Replay({"--seed", "7"})).first, kNotFound);
+  EXPECT_EQ(Say(Replay({"--explain", "nobody"})).first, kNotFound);
+  EXPECT_EQ(Say(Replay({"--policy", "guess"})).first, kError);
+  EXPECT_EQ(Say({"sim", "compare", "--seeds", "5..2", "--data", folder_}).first, kUsage);
 }
 
 }  // namespace

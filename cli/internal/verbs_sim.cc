@@ -58,6 +58,7 @@ struct ReplayWords {
   std::string policy = "fgd";
   uint64_t seed = 42;
   double load = 1.3;
+  int moves = 0;
   std::string explain;
 };
 
@@ -170,6 +171,11 @@ Action MakeReplay(CLI::App& app) {
          "--load", words->load, "Ends when so many times the cards' capacity has been asked for")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 10.0));
+  app.add_option("--moves",
+                 words->moves,
+                 "Claims that may be moved per 10,000 arrivals, for one that fits nowhere")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 10'000));
   app.add_option("--explain", words->explain, "A pod's name: where it went or why nowhere");
   return [words](Context& context) { return Replay(*words, context.json); };
 }
@@ -276,10 +282,10 @@ Compared CompareOne(const sim::Variant& variant,
 }
 
 int Compare(const CompareWords& words, bool json) {
+  const std::vector<uint64_t> seeds = SeedsOf(words.seeds);
   const std::string folder = Need(sim::FindOpenb(words.data));
   const sim::Published published =
       Need(sim::ReadPublished(folder + "/fgd_published_results.csv.gz"));
-  const std::vector<uint64_t> seeds = SeedsOf(words.seeds);
   const size_t of = words.variants.size() * words.policies.size() * seeds.size();
   size_t done = 0;
   std::vector<Compared> rows;
