@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 
 // Waits for a condition, never for a time.
 bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) {
       return false;

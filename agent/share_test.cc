@@ -27,7 +27,7 @@ const std::string kInside = kBuild + "/tests/agent_inside_probe";
 constexpr uint64_t kMib = 1 << 20;
 
 bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + 20s;
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) {
       return false;
