@@ -36,17 +36,33 @@ std::vector<DemandIndex> Draw(const Ledger& ledger, const Mix& mix, int percent,
   return drawn;
 }
 
-double PlayedPercent(Ledger ledger, Policy& policy, const std::vector<DemandIndex>& arrivals) {
+// What is placed, in percent of the capacity: the mean over the loads in `measured_at`.
+double PlayedPercent(Ledger ledger,
+                     Policy& policy,
+                     const std::vector<DemandIndex>& arrivals,
+                     const std::vector<int>& measured_at) {
+  const double percent_millis = 10.0 * static_cast<double>(ledger.cards());
   scheduler::Placer placer(ledger, policy);
   Placement placement;
-  int64_t placed_millis = 0;
+  double arrived_millis = 0;
+  double placed_millis = 0;
+  double sum_percent = 0;
+  size_t measured = 0;
   for (const DemandIndex demand : arrivals) {
-    if (!placer.Choose(demand, placement)) continue;
-    ledger.Bind(demand, placement);
-    policy.OnPlaced(ledger, demand, placement);
-    placed_millis += WorthMillis(ledger, demand);
+    const auto worth = static_cast<double>(WorthMillis(ledger, demand));
+    arrived_millis += worth;
+    if (placer.Choose(demand, placement)) {
+      ledger.Bind(demand, placement);
+      policy.OnPlaced(ledger, demand, placement);
+      placed_millis += worth;
+    }
+    while (measured < measured_at.size() &&
+           arrived_millis >= measured_at[measured] * percent_millis) {
+      sum_percent += placed_millis / percent_millis;
+      ++measured;
+    }
   }
-  return static_cast<double>(placed_millis) / (10.0 * static_cast<double>(ledger.cards()));
+  return measured > 0 ? sum_percent / static_cast<double>(measured) : 0;
 }
 
 struct Candidate {
@@ -83,14 +99,16 @@ std::vector<Candidate> Candidates(const Ledger& ledger,
 Choice Rehearse(const Ledger& ledger, const Mix& mix, const Rehearsal& rehearsal) {
   std::vector<std::vector<DemandIndex>> plays;
   for (int play = 0; play < std::max(rehearsal.plays, 1); ++play) {
-    plays.push_back(Draw(
-        ledger, mix, rehearsal.measured_at_percent, rehearsal.seed + static_cast<uint64_t>(play)));
+    plays.push_back(Draw(ledger,
+                         mix,
+                         rehearsal.measured_at_percent.back(),
+                         rehearsal.seed + static_cast<uint64_t>(play)));
   }
   const auto play = [&](const scheduler::Targets& targets, size_t first, size_t last) {
     double sum_percent = 0;
     for (size_t i = first; i < last; ++i) {
       const auto policy = scheduler::MakeSluice(rehearsal.fgd_mix, targets);
-      sum_percent += PlayedPercent(ledger, *policy, plays[i]);
+      sum_percent += PlayedPercent(ledger, *policy, plays[i], rehearsal.measured_at_percent);
     }
     return sum_percent;
   };
@@ -111,7 +129,8 @@ Choice Rehearse(const Ledger& ledger, const Mix& mix, const Rehearsal& rehearsal
   Choice best = candidates.empty() ? Choice{} : candidates.front().choice;
   for (const auto& arrivals : plays) {
     const auto fgd = scheduler::MakeFgd(rehearsal.fgd_mix);
-    best.fgd_percent += PlayedPercent(ledger, *fgd, arrivals) / static_cast<double>(plays.size());
+    best.fgd_percent += PlayedPercent(ledger, *fgd, arrivals, rehearsal.measured_at_percent) /
+                        static_cast<double>(plays.size());
   }
   best.use_targets = best.rehearsed_percent > best.fgd_percent;
   return best;
