@@ -28,7 +28,7 @@ await scenario('admin', { simulate: '1x24GiB,1x40GiB' }, async ({ server, newPer
   await step('the user signs in, sees no admin pages and starts a desktop', async () => {
     await kim.firstSignIn(account);
     account.password = ownPassword;
-    for (const key of ['nav.live', 'nav.users', 'nav.audit']) {
+    for (const key of ['nav.live', 'nav.pools', 'nav.users', 'nav.audit']) {
       same(await kim.page.getByRole('link', { name: t(key), exact: true }).count(), 0, key);
     }
     await kim.page.goto('/users');
@@ -102,6 +102,49 @@ await scenario('admin', { simulate: '1x24GiB,1x40GiB' }, async ({ server, newPer
     await admin.button('live.stop_go').click();
     await screen.isIn('stopped');
     await kim.page.getByText('night rest').first().waitFor();
+  });
+
+  await step('a team is made, and its limit is what its people read', async () => {
+    await admin.goTo('nav.users');
+    await admin.button('teams.add').click();
+    await admin.field('teams.name').fill('Perception');
+    await admin.field('teams.limited').check();
+    await admin.field('teams.limit').fill('6');
+    await admin.button('users.add_go').click();
+    await page.locator('[data-team="Perception"]').getByText('6 GiB').waitFor();
+    await admin.menu('kim', 'users.edit_go');
+    await admin.choose('users.team', 'Perception');
+    await admin.button('act.save').click();
+    await page.locator('[data-user="kim"]').getByText('Perception').waitFor();
+    await kim.goTo('nav.desktops');
+    await kim.button('act.start').click();
+    await kim.page.getByText('team Perception may hold 6 GiB in all').first().waitFor();
+  });
+
+  await step('somebody without a team is not held up by its limit', async () => {
+    await admin.menu('kim', 'users.edit_go');
+    await admin.choose('users.team', t('users.no_team'));
+    await admin.button('act.save').click();
+    const team = page.locator('[data-team="Perception"]');
+    await team.getByText('0', { exact: true }).waitFor();
+    await team.getByRole('button', { name: t('act.delete') }).click();
+    await admin.field('delete.type', { name: 'Perception' }).fill('Perception');
+    await admin.button('teams.delete_go').click();
+    await admin.text('teams.none').waitFor();
+  });
+
+  await step("the pool's rules are changed, and undone", async () => {
+    await admin.goTo('nav.pools');
+    await page.getByRole('switch', { name: t('pools.strict') }).click();
+    await admin.button('act.save').click();
+    await admin.text('pools.saved', { name: 'Shared cards' }).first().waitFor();
+    await page.getByRole('radio', { name: t('pools.bypass.end') }).check();
+    await admin.button('act.undo').click();
+    check(
+      await page.getByRole('radio', { name: t('pools.bypass.warn') }).isChecked(),
+      'the rule was not undone',
+    );
+    check(await page.getByRole('switch').isChecked(), 'the switch was undone as well');
   });
 
   await step('a changed role opens pages at the next sign-in', async () => {

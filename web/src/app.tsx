@@ -17,6 +17,7 @@ const Launch = lazy(() => import('./pages/Launch'));
 const Account = lazy(() => import('./pages/Account'));
 const GpuMap = lazy(() => import('./pages/admin/GpuMap'));
 const Live = lazy(() => import('./pages/admin/Live'));
+const Pools = lazy(() => import('./pages/admin/Pools'));
 const Users = lazy(() => import('./pages/admin/Users'));
 const Audit = lazy(() => import('./pages/admin/Audit'));
 const NotFound = lazy(() => import('./pages/NotFound'));
@@ -56,6 +57,7 @@ function SignedIn({ me }: { me: Me }) {
               <Route path="/audit" element={<Audit />} />
             </Route>
             <Route element={<Guard me={me} least="admin" />}>
+              <Route path="/pools" element={<Pools />} />
               <Route path="/users" element={<Users />} />
             </Route>
             <Route path="*" element={<NotFound />} />

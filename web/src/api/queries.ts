@@ -15,6 +15,7 @@ export const keys = {
   desktop: (id: string) => ['desktop', id] as const,
   gpus: ['gpus'] as const,
   queue: ['queue'] as const,
+  pools: ['pools'] as const,
   users: ['users'] as const,
   teams: ['teams'] as const,
   tokens: ['tokens'] as const,
@@ -92,6 +93,13 @@ export function useUsers() {
   return useQuery({
     queryKey: keys.users,
     queryFn: ({ signal }) => listAll<T.User>('/v1/users', signal),
+  });
+}
+
+export function usePools() {
+  return useQuery({
+    queryKey: keys.pools,
+    queryFn: ({ signal }) => listAll<T.Pool>('/v1/pools', signal),
   });
 }
 

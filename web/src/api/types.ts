@@ -26,6 +26,7 @@ export type Usage = Schemas['Usage'];
 export type Process = Schemas['ProcessList']['items'][number];
 export type Gpu = Schemas['Gpu'];
 export type GpuShare = Schemas['GpuShare'];
+export type Pool = Schemas['Pool'];
 export type Team = Schemas['Team'];
 export type StartRange = Schemas['StartRange'];
 export type QueueItem = Schemas['QueueItem'];
