@@ -129,6 +129,9 @@ ShareBox::ShareBox(const Options& options)
   EXPECT_TRUE(scene);
   scene_ = *scene;
   scene_.context = options.real_context;
+  if (options.scene) {
+    options.scene(scene_);
+  }
   auto written = simgpu::WriteScene(state_folder(), scene_);
   EXPECT_TRUE(written) << written.error().message;
   MakePages();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
@@ -33,6 +34,8 @@ class ShareBox {
     // The libraries of shim/hardened/ stand in the driver's place. Where SLUICE_TEST_HARDENED is in
     // the environment, in every box.
     bool hardened = false;
+    // Changes what the simulated cards pretend to be.
+    std::function<void(simgpu::Scene&)> scene;
     bool own_pids = false;  // Programs count processes from 1, as in a sandbox.
   };
   static constexpr const char* kPeerPath = "/run/sluice/lib/peer.so";

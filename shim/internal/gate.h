@@ -15,8 +15,8 @@
 // the policy whether the card is this share's now (a grant); a thread takes credit in nanoseconds
 // of work from what the grant allows to be in flight, and then spends it launch by launch without
 // touching anything that is shared. Without credit it asks the driver what is done, waits for its
-// turn, and takes new credit. Through an open gate it is the same without the waiting, so that it is
-// known what is in flight when the gate closes.
+// turn, and takes new credit. Through an open gate it is the same without the waiting, so that it
+// is known what is in flight when the gate closes.
 //
 // A launch never waits while its stream is captured, where the driver does not serve the thread (a
 // host callback), or under a lock of ours; and never for ever: without a sign of the agent for

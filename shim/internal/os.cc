@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -39,17 +38,6 @@ void Nap(uint32_t microseconds) {
   const timespec span = {0, static_cast<long>(microseconds) * 1000};
   nanosleep(&span, nullptr);
   errno = kept;
-}
-
-void Say(const char* text) {
-  static constexpr size_t kLineMax = 256;
-  char line[kLineMax] = "sluice: ";
-  size_t used = 8;
-  while (*text != '\0' && used < kLineMax - 1) {
-    line[used++] = *text++;
-  }
-  line[used++] = '\n';
-  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, line, used);
 }
 
 }  // namespace sluice::shim

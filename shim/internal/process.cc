@@ -39,7 +39,6 @@ struct State {
   region::LedgerPage* ledger = nullptr;
   int file = -1;
   std::atomic<int> slot{-1};  // Taken at the first use of CUDA; NVML alone needs none.
-  bool slots_full_said = false;
   bool fork_watched = false;
   std::atomic<int> card_of_ordinal[kOrdinalsMax] = {};  // Card + 3; 0 is unknown.
   std::atomic<int> ordinal_of_card[region::kDevicesMax] = {};
@@ -100,7 +99,6 @@ Mode MapLedger() {
         MapFile(region::kLedgerPath, sizeof(region::LedgerPage), true));
   }
   if (state.ledger == nullptr || !region::IsReadable(*state.ledger)) {
-    Say("the share's ledger cannot be used; allocations on its cards are refused");
     return Mode::kBroken;
   }
   if (!state.fork_watched) {
@@ -124,9 +122,6 @@ bool TakeSlot() {
     state.ledger->slots[slot].comm[0].store(name[0], std::memory_order_relaxed);
     state.ledger->slots[slot].comm[1].store(name[1], std::memory_order_relaxed);
     state.slot.store(slot, std::memory_order_release);
-  } else if (!state.slots_full_said) {
-    state.slots_full_said = true;
-    Say("all of the share's 1024 process slots are taken; allocations are refused");
   }
   errno = kept;
   return slot >= 0;
@@ -146,7 +141,6 @@ Mode Attach() {
   if (state.policy == nullptr) {
     mode = access(region::kPolicyPath, F_OK) == 0 ? Mode::kBroken : Mode::kOutside;
   } else if (!region::IsReadable(*state.policy)) {
-    Say("the share's policy is of another version; allocations on its cards are refused");
     mode = Mode::kBroken;
   } else {
     mode = MapLedger();

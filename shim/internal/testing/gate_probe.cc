@@ -59,10 +59,11 @@ CUgraphExec exec = nullptr;
 CUdeviceptr block = 0;
 std::vector<char> host(kCopyBytes);
 
-CUresult Kernel(const char* symbol, CUstream on, uint64_t us) {
+CUresult Kernel(const char* symbol, CUstream on, uint64_t us, unsigned grid = 1) {
   void* arguments[] = {&us};
   void** const none = nullptr;
-  return Ask(symbol, sleeper, 1U, 1U, 1U, 1U, 1U, 1U, 0U, on, static_cast<void**>(arguments), none);
+  return Ask(
+      symbol, sleeper, grid, grid, 1U, 1U, 1U, 1U, 0U, on, static_cast<void**>(arguments), none);
 }
 
 CUresult Cooperative(const char* symbol, uint64_t us) {
@@ -89,6 +90,7 @@ struct Form {
 };
 const Form kForms[] = {
     {"kernel", [](uint64_t us) { return Kernel("cuLaunchKernel", stream, us); }},
+    {"kernel_wide", [](uint64_t us) { return Kernel("cuLaunchKernel", stream, us, 65535); }},
     {"kernel_default", [](uint64_t us) { return Kernel("cuLaunchKernel", nullptr, us); }},
     {"kernel_ptsz", [](uint64_t us) { return Kernel("cuLaunchKernel_ptsz", nullptr, us); }},
     {"ex", [](uint64_t us) { return Configured("cuLaunchKernelEx", us); }},

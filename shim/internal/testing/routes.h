@@ -38,6 +38,8 @@ CUresult Ask(const char* symbol, A... arguments) {
 
 using Size = size_t;
 constexpr Size kMib = Size{1} << 20;
+// The tiny driver never comes back from an allocation of this size.
+constexpr Size kEndless = 7 * kMib;
 
 // The card, as the driver counts, whose memory the routes take.
 extern CUdevice card;
