@@ -233,6 +233,21 @@ TEST_F(SimFiles, AreReplayedIntoJson) {
   EXPECT_EQ(json["allocation_pct"], (Json{{"60", 60.0}}));
 }
 
+// Both machines have a share on their card. The first one's CPU is taken, so that only moving its
+// share to the second makes room for a whole card.
+TEST_F(SimFiles, AreReplayedWithMoves) {
+  std::ofstream(folder_ + "/nodes") << "sn,cpu_milli,memory_mib,gpu,model\n"
+                                       "a,8000,1024,1,T4\nb,8000,1024,1,T4\n";
+  std::ofstream(folder_ + "/pods") << "name,cpu_milli,memory_mib,num_gpu,gpu_milli\n"
+                                      "cpu,4000,1,0,0\np,4000,1,1,400\n"
+                                      "q,1000,1,1,400\nwhole,1000,1,1,1000\n";
+  std::ofstream(folder_ + "/arrival") << "pods 42 0 1 2 3\nnodes 42 0 1\n";
+  EXPECT_THAT(Say(Replay({"--policy", "first_fit"})).second,
+              HasSubstr("4 arrivals, 0 moves, 1 not placed"));
+  EXPECT_THAT(Say(Replay({"--policy", "first_fit", "--moves", "10000"})).second,
+              HasSubstr("4 arrivals, 1 moves, 0 not placed"));
+}
+
 TEST_F(SimFiles, AreRefusedWithTheReason) {
   EXPECT_EQ(Say(Replay({"--seed", "7"})).first, kNotFound);
   EXPECT_EQ(Say(Replay({"--explain", "nobody"})).first, kNotFound);

@@ -131,6 +131,8 @@ int Replay(const ReplayWords& words, bool json) {
                   order.pods,
                   {.seed = words.seed,
                    .load_percent = static_cast<int>(std::lround(words.load * 100)),
+                   .moves_per_10000 = words.moves,
+                   .moves_at_once = 2,
                    .on_arrival = [&](const sim::TraceFleet& now, const sim::Arrival& arrival) {
                      progress.Show(arrival.number, arrival.of);
                      if (!words.explain.empty() && named(now.pods[arrival.row])) {
