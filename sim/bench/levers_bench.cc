@@ -46,6 +46,12 @@ struct Case {
 const std::vector<const char*> kAblated = {
     "default", "gpushare40", "gpuspec33", "multigpu50", "cpu200"};
 
+// Plans for the load at which it is compared, whatever was rehearsed: that was without the lever.
+void HoldBack(SluiceSetup& setup) {
+  setup.levers.hold_back = true;
+  setup.choice = {.use_targets = true, .load_percent = 100};
+}
+
 std::vector<Case> Cases() {
   return {
       {"untuned",
@@ -66,37 +72,13 @@ std::vector<Case> Cases() {
        }},
       {"mix learned as it arrives", kAblated, {}, Cores::kNone, 0, true},
       {"moves", kAblated, {}, Cores::kNone, 80},
-      {"hold_back",
-       kAblated,
-       [](SluiceSetup& s) {
-         s.levers.hold_back = true;
-         s.choice.load_percent = 100;
-         s.choice.options.easy = 85;
-       }},
+      {"hold_back", kAblated, HoldBack},
       {"cores half of memory", {"default"}, {}, Cores::kHalf},
       {"cores independent", {"default"}, {}, Cores::kIndependent},
       {"cores opposite", {"default"}, {}, Cores::kOpposite},
-      {"hold_back, cores half of memory",
-       {"default"},
-       [](SluiceSetup& s) {
-         s.levers.hold_back = true;
-         s.choice = {.use_targets = true, .load_percent = 100};
-       },
-       Cores::kHalf},
-      {"hold_back, cores independent",
-       {"default"},
-       [](SluiceSetup& s) {
-         s.levers.hold_back = true;
-         s.choice = {.use_targets = true, .load_percent = 100};
-       },
-       Cores::kIndependent},
-      {"hold_back, cores opposite",
-       {"default"},
-       [](SluiceSetup& s) {
-         s.levers.hold_back = true;
-         s.choice = {.use_targets = true, .load_percent = 100};
-       },
-       Cores::kOpposite},
+      {"hold_back, cores half of memory", {"default"}, HoldBack, Cores::kHalf},
+      {"hold_back, cores independent", {"default"}, HoldBack, Cores::kIndependent},
+      {"hold_back, cores opposite", {"default"}, HoldBack, Cores::kOpposite},
   };
 }
 
