@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "agent/internal/process_look.h"
+#include "agent/internal/testing/simulated.h"
 #include "agent/local_agent.h"
-#include "device/nvidia/backend.h"
 #include "shim/share_box.h"
 
 namespace sluice::agent {
@@ -20,21 +20,13 @@ namespace {
 
 using namespace std::chrono_literals;
 using shim::ShareBox;
+using testing::Eventually;
 
 const std::string kBuild = SLUICE_BUILD_DIR;
 const std::string kRound = kBuild + "/tests/agent_round_probe";
 const std::string kProbe = kBuild + "/tests/shim_probe";
 const std::string kGateProbe = kBuild + "/tests/shim_gate_probe";
 const std::string kBytes = std::to_string(GiB(3).value());
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + 60s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
 
 ShareBox::Options BoxOptions() {
   ShareBox::Options options;
@@ -47,12 +39,7 @@ ShareBox::Options BoxOptions() {
 class BypassTest : public ::testing::Test {
  protected:
   BypassTest() : box_(BoxOptions()) {
-    device::nvidia::Options device_options;
-    device_options.library = kBuild + "/lib/simgpu/libnvidia-ml.so.1";
-    device_options.simulated_state = box_.state_folder();
-    auto backend = device::nvidia::Open(device_options);
-    EXPECT_TRUE(backend) << backend.error().message;
-    backend_ = std::move(*backend);
+    backend_ = testing::OpenCards(box_);
     LocalAgentOptions options;
     options.folder = box_.folder() + "/shares";
     options.interposer = kBuild + "/lib/libsluice-cuda.so";

@@ -11,8 +11,8 @@
 #include <thread>
 #include <unistd.h>
 
+#include "agent/internal/testing/simulated.h"
 #include "agent/local_agent.h"
-#include "device/nvidia/backend.h"
 #include "shim/share_box.h"
 
 namespace sluice::agent {
@@ -20,21 +20,11 @@ namespace {
 
 using namespace std::chrono_literals;
 using shim::ShareBox;
+using testing::Eventually;
 
 const std::string kBuild = SLUICE_BUILD_DIR;
 const std::string kProbe = kBuild + "/tests/shim_gate_probe";
 const std::string kGang = kBuild + "/tests/agent_gang_probe";
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + 60s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      return false;
-    }
-    std::this_thread::sleep_for(50ms);
-  }
-  return true;
-}
 
 ShareBox::Options BoxOptions(const std::string& fleet) {
   ShareBox::Options options;
@@ -51,12 +41,7 @@ class ShareComputeTest : public ::testing::Test {
   };
 
   explicit ShareComputeTest(const std::string& fleet = "1x24GiB") : box_(BoxOptions(fleet)) {
-    device::nvidia::Options options;
-    options.library = kBuild + "/lib/simgpu/libnvidia-ml.so.1";
-    options.simulated_state = box_.state_folder();
-    auto backend = device::nvidia::Open(options);
-    EXPECT_TRUE(backend) << backend.error().message;
-    backend_ = std::move(*backend);
+    backend_ = testing::OpenCards(box_);
     Restart();
   }
 
@@ -101,19 +86,25 @@ class ShareComputeTest : public ::testing::Test {
     EXPECT_EQ(write(share.program.to, line.data(), line.size()), static_cast<ssize_t>(line.size()));
   }
 
-  // What the share's programs say themselves.
-  uint64_t FinishedNs(const Share& share) const {
-    const std::string path = box_.folder() + "/shares/" + share.claim.text() + "/ledger";
+  // One of the share's pages, for reading.
+  template <typename Page>
+  std::shared_ptr<const Page> PageOf(const Share& share, const std::string& name) const {
+    const std::string path = box_.folder() + "/shares/" + share.claim.text() + "/" + name;
     const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    void* const at = mmap(nullptr, sizeof(region::LedgerPage), PROT_READ, MAP_SHARED, file, 0);
+    void* const at = mmap(nullptr, sizeof(Page), PROT_READ, MAP_SHARED, file, 0);
     close(file);
     EXPECT_NE(at, MAP_FAILED);
-    const auto& page = *static_cast<const region::LedgerPage*>(at);
+    return {static_cast<const Page*>(at),
+            [](const Page* page) { munmap(const_cast<Page*>(page), sizeof(Page)); }};
+  }
+
+  // What the share's programs say themselves.
+  uint64_t FinishedNs(const Share& share) const {
+    const auto page = PageOf<region::LedgerPage>(share, "ledger");
     uint64_t sum = 0;
-    for (int i = region::NextTaken(page, 0); i >= 0; i = region::NextTaken(page, i + 1)) {
-      sum += page.slots[i].devices[0].finished_ns.load();
+    for (int i = region::NextTaken(*page, 0); i >= 0; i = region::NextTaken(*page, i + 1)) {
+      sum += page->slots[i].devices[0].finished_ns.load();
     }
-    munmap(at, sizeof(region::LedgerPage));
     return sum;
   }
 
@@ -186,14 +177,9 @@ class TwoCardsTest : public ShareComputeTest {
   // one.
   double Apart(const Share& share, const std::function<bool()>& over) {
     constexpr int kLooksBefore = 20;
-    const std::string path = box_.folder() + "/shares/" + share.claim.text() + "/policy";
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    void* const at = mmap(nullptr, sizeof(region::PolicyPage), PROT_READ, MAP_SHARED, file, 0);
-    close(file);
-    EXPECT_NE(at, MAP_FAILED);
-    const auto& page = *static_cast<const region::PolicyPage*>(at);
+    const auto page = PageOf<region::PolicyPage>(share, "policy");
     const auto runs = [&](int card) {
-      return region::ModeOf(page.grants[card].word.load()) == region::GrantMode::kRun;
+      return region::ModeOf(page->grants[card].word.load()) == region::GrantMode::kRun;
     };
     int64_t looks = 0;
     int64_t apart = 0;
@@ -205,7 +191,6 @@ class TwoCardsTest : public ShareComputeTest {
         std::this_thread::sleep_for(20us);
       }
     }
-    munmap(at, sizeof(region::PolicyPage));
     return static_cast<double>(apart) / static_cast<double>(looks);
   }
   int64_t UsedOn(const Share& share, size_t card) {

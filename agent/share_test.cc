@@ -10,9 +10,9 @@
 #include <thread>
 #include <unistd.h>
 
+#include "agent/internal/testing/simulated.h"
 #include "agent/local_agent.h"
 #include "base/random.h"
-#include "device/nvidia/backend.h"
 #include "shim/share_box.h"
 
 namespace sluice::agent {
@@ -20,22 +20,12 @@ namespace {
 
 using namespace std::chrono_literals;
 using shim::ShareBox;
+using testing::Eventually;
 
 const std::string kBuild = SLUICE_BUILD_DIR;
 const std::string kProbe = kBuild + "/tests/shim_probe";
 const std::string kInside = kBuild + "/tests/agent_inside_probe";
 constexpr uint64_t kMib = 1 << 20;
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + 60s;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      return false;
-    }
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 ShareBox::Options BoxOptions() {
   ShareBox::Options options;
@@ -48,12 +38,7 @@ ShareBox::Options BoxOptions() {
 class ShareTest : public ::testing::Test {
  protected:
   ShareTest() : box_(BoxOptions()) {
-    device::nvidia::Options device_options;
-    device_options.library = kBuild + "/lib/simgpu/libnvidia-ml.so.1";
-    device_options.simulated_state = box_.state_folder();
-    auto backend = device::nvidia::Open(device_options);
-    EXPECT_TRUE(backend) << backend.error().message;
-    backend_ = std::move(*backend);
+    backend_ = testing::OpenCards(box_);
     LocalAgentOptions options;
     options.folder = box_.folder() + "/shares";
     options.interposer = kBuild + "/lib/libsluice-cuda.so";
@@ -192,7 +177,7 @@ Bytes DriverTruth(device::Backend& backend) {
 TEST_F(ShareTest, AgreesWithTheDriverAfterAnySequenceOfCalls) {
   const uint64_t first_seed = SystemRandom().Next() % 1'000'000;
   for (uint64_t seed = first_seed; seed < first_seed + 20; ++seed) {
-    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
     auto program = box_.Start({kProbe, "dlsym", "random", std::to_string(seed)});
     ASSERT_TRUE(ShareBox::ReadLine(program.from).ends_with(" held"));
     const Bytes context = 300_MiB;

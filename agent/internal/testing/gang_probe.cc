@@ -11,11 +11,13 @@
 #include <string>
 #include <thread>
 
+#include "agent/internal/testing/driver.h"
+
 namespace {
 
-constexpr char kPtx[] =
-    ".version 8.0\n.target sm_80\n.address_size 64\n"
-    ".visible .entry sluice_sleep_us(.param .u64 us) { ret; }\n";
+using sluice::agent::testing::Call;
+using sluice::agent::testing::kSleepPtx;
+
 constexpr int kCards = 2;
 
 struct Card {
@@ -25,21 +27,9 @@ struct Card {
   uint64_t flag = 0;
 };
 
-template <typename... Arguments>
-void Call(const char* name, Arguments... arguments) {
-  void* const found = dlsym(RTLD_DEFAULT, name);
-  const int code =
-      found == nullptr ? -1 : reinterpret_cast<int (*)(Arguments...)>(found)(arguments...);
-  if (code != 0) {
-    std::printf("%s: %d\n", name, code);
-    std::fflush(stdout);
-    std::_Exit(1);
-  }
-}
-
 void Open(Card& card, int index) {
   void* module = nullptr;
-  const void* const text = kPtx;
+  const void* const text = kSleepPtx;
   Call("cuDevicePrimaryCtxRetain", &card.context, index);
   Call("cuCtxSetCurrent", card.context);
   Call("cuModuleLoadData", &module, text);
