@@ -43,7 +43,6 @@ constexpr const char* kVariants[] = {"default",
                                      "cpu050",
                                      "cpu100",
                                      "cpu200"};
-constexpr int kMovesPer10000 = 80;
 constexpr int kLoads[] = {95, 100, 130};
 
 // What our own policy is to reach; elsewhere: what the study's FGD was published with.
@@ -84,8 +83,7 @@ struct Cell {
   std::map<uint64_t, double> ours;
   std::map<uint64_t, double> published;
   double fgd = 0;     // Published mean.
-  int64_t moves = 0;  // Of all seeds, up to the end.
-  double moves_per_10000 = 0;
+  int64_t moves = 0;  // Of all seeds.
 };
 
 std::string AimOf(const std::string& policy, const std::string& variant, int load, double fgd) {
@@ -112,8 +110,7 @@ void PrintAllocation(const std::string& policy, const std::string& variant, int 
   }
   fmt::print(
       R"({{"bench":"scheduler","name":"alloc_pct","value":{:.2f},"unit":"% of cards","n":{},)"
-      R"("config":{{"policy":"{}","variant":"{}","load":{},"seeds":"{}-{}","moves":{},)"
-      R"("moves_per_10000":{:.1f}}},)"
+      R"("config":{{"policy":"{}","variant":"{}","load":{},"seeds":"{}-{}","moves":{}}},)"
       R"("seeds":{}{}{}}})"
       "\n",
       Mean(cell.ours),
@@ -124,7 +121,6 @@ void PrintAllocation(const std::string& policy, const std::string& variant, int 
       cell.ours.begin()->first,
       cell.ours.rbegin()->first,
       cell.moves,
-      cell.moves_per_10000,
       PerSeed(cell.ours),
       beside,
       AimOf(policy, variant, load, cell.fgd));
@@ -152,10 +148,8 @@ std::map<int, std::map<uint64_t, double>> PublishedOf(const Published& published
 void Allocate(const Variant& variant,
               const std::string& policy,
               Policies& policies,
-              const Published& published,
-              int moves_per_10000) {
+              const Published& published) {
   std::map<int, Cell> cells;
-  int64_t arrivals = 0;
   for (const ArrivalOrder& order : variant.orders) {
     TraceFleet fleet = MakeTraceFleet(variant, order.nodes);
     const auto made = policies.Make(policy, fleet, order.seed);
@@ -163,26 +157,18 @@ void Allocate(const Variant& variant,
       std::fprintf(stderr, "no %s: %s\n", policy.c_str(), made.error().message.c_str());
       return;
     }
-    const ReplayResult result =
-        Replay(fleet,
-               **made,
-               order.pods,
-               {.seed = order.seed, .moves_per_10000 = moves_per_10000, .moves_at_once = 2});
-    arrivals += result.arrivals;
+    const ReplayResult result = Replay(fleet, **made, order.pods, {.seed = order.seed});
     for (const int load : kLoads) {
       cells[load].ours[order.seed] = result.allocation_pct.at(load);
       cells[load].moves += result.moves;
     }
   }
-  // Figures with moves are never put beside figures without as if alike.
-  const std::string name = moves_per_10000 > 0 ? policy + ", moving" : policy;
   auto theirs = PublishedOf(published, variant.name, policy);
   auto fgd = PublishedOf(published, variant.name, "fgd");
   for (auto& [load, cell] : cells) {
     cell.published = theirs[load];
     cell.fgd = Mean(fgd[load]);
-    cell.moves_per_10000 = 1e4 * static_cast<double>(cell.moves) / static_cast<double>(arrivals);
-    PrintAllocation(name, variant.name, load, cell);
+    PrintAllocation(policy, variant.name, load, cell);
   }
 }
 
@@ -274,8 +260,7 @@ void AgainstTheTable() {
     }
     Policies policies;
     for (const std::string& policy : Policies::Names()) {
-      Allocate(*variant, policy, policies, *published, 0);
-      if (policy == "sluice") Allocate(*variant, policy, policies, *published, kMovesPer10000);
+      Allocate(*variant, policy, policies, *published);
       if (variant->name == "default") TimeTrace(*variant, policy, policies);
     }
   }
