@@ -31,6 +31,7 @@ inline constexpr uint64_t kBurstsMax = 64;
 template <typename T>
 class Looked {
  public:
+  // NOLINTNEXTLINE(google-explicit-constructor): it is read as what it holds.
   operator T() const { return value_.load(std::memory_order_relaxed); }
   T operator=(T value) {
     value_.store(value, std::memory_order_relaxed);

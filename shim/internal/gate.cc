@@ -214,21 +214,7 @@ void Turn::Admit() {
       CountLoosely(lane, word)) {
     return;
   }
-  {
-    Flight& before = FlightOf(lane.card.load(std::memory_order_relaxed));
-    Hold hold(before.lock);
-    const uint64_t tail = CloseLane(lane, before, since_ns_);
-    const bool same =
-        &before == &flight && lane.stream.load(std::memory_order_relaxed) == work_.stream;
-    if (same) {
-      tail_ns_ = tail;
-      Owe(tail);
-    } else if (tail > 0) {
-      Burst burst =
-          ByEstimate(before, lane.stream.load(std::memory_order_relaxed), tail, since_ns_);
-      Push(before, burst);
-    }
-  }
+  EndBefore(lane);
   Watch(card_);
   if (Cuda(Call::k_cuCtxGetCurrent, &context_) != kSuccess) {
     context_ = nullptr;
@@ -272,6 +258,23 @@ void Turn::Admit() {
     AwaitChange(grant.word, word, nap < kWaitNsMax ? nap : kWaitNsMax);
   }
   BeginSample(lane);
+}
+
+// Takes back what is left of the lane's credit; what was launched by it is told with this launch,
+// or by estimate where that is of another stream.
+void Turn::EndBefore(Lane& lane) {
+  Flight& flight = FlightOf(card_);
+  Flight& before = FlightOf(lane.card.load(std::memory_order_relaxed));
+  const uintptr_t stream = lane.stream.load(std::memory_order_relaxed);
+  Hold hold(before.lock);
+  const uint64_t tail = CloseLane(lane, before, since_ns_);
+  if (&before == &flight && stream == work_.stream) {
+    tail_ns_ = tail;
+    Owe(tail);
+  } else if (tail > 0) {
+    Burst burst = ByEstimate(before, stream, tail, since_ns_);
+    Push(before, burst);
+  }
 }
 
 // Of one unit that was never timed: so much that only a few of them are in flight before the first

@@ -80,6 +80,7 @@ class Turn {
 
  private:
   void Admit();
+  void EndBefore(Lane& lane);
   uint64_t GuessNs() const;
   void Owe(uint64_t ns) const;
   bool CountLoosely(Lane& lane, uint32_t word);

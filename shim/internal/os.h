@@ -6,8 +6,8 @@
 #include <cstdint>
 
 // What the interposer needs of the system, without a C++ run-time and without any symbol younger
-// than glibc 2.17. Nothing here changes the host process or speaks in its
-// name: no signal handlers, no umask, no exit, no line of output.
+// than glibc 2.17. Nothing here changes the host process or speaks in its name: no signal handlers,
+// no umask, no exit, no line of output.
 namespace sluice::shim {
 
 // A lock of this process's threads, on a futex. Never held while calling the driver. Constant

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the points of points.h do in the property test's build.
-#include <atomic>
 #include <cstring>
 #include <errno.h>
 #include <signal.h>
@@ -11,25 +10,24 @@
 
 namespace {
 
-constinit std::atomic<int> passes_left{0};
+constinit thread_local int passes_left = 0;  // Of the thread that is to stop.
 constinit char wanted[16] = {};
 constinit int asks = -1;
 
 }  // namespace
 
-// The calling process stops when it comes to that point the nth time: says so on the socket, and
-// ends or goes on as is answered there. 0: it does not stop any more.
+// The calling thread stops when it comes to that point the nth time: says so on the socket, and
+// ends its process or goes on as is answered there. 0: it does not stop any more.
 extern "C" [[gnu::visibility("default")]] void SluiceStopAt(const char* name, int nth, int socket) {
   strncpy(wanted, name, sizeof(wanted) - 1);
   asks = socket;
-  passes_left.store(nth, std::memory_order_release);
+  passes_left = nth;
 }
 
 namespace sluice {
 
 void PassPoint(const char* name) {
-  if (passes_left.load(std::memory_order_acquire) <= 0 || strcmp(wanted, name) != 0 ||
-      passes_left.fetch_sub(1) != 1) {
+  if (passes_left <= 0 || strcmp(wanted, name) != 0 || --passes_left > 0) {
     return;
   }
   const int kept = errno;
