@@ -387,9 +387,9 @@ class Sequences {
   void Fill(Place& filler) {
     const int card = static_cast<int>(Dice(kCards));
     uint64_t rest = kLimit[static_cast<size_t>(card)];
-    for (const Place& place : places_) {
-      if (place.pid != 0) {
-        rest -= place.contexts[static_cast<size_t>(card)] * context_;
+    for (Place& place : places_) {
+      if (place.pid != 0 && SlotOf(place) >= 0) {
+        rest -= region::Held(box_.ledger(), card, place.slot);  // Contexts.
       }
     }
     Say(filler,
