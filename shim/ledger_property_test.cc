@@ -389,7 +389,9 @@ class Sequences {
     uint64_t rest = kLimit[static_cast<size_t>(card)];
     for (Place& place : places_) {
       if (place.pid != 0 && SlotOf(place) >= 0) {
-        rest -= region::Held(box_.ledger(), card, place.slot);  // Contexts.
+        // Contexts; the filler's own is charged with its first allocation.
+        const uint64_t held = region::Held(box_.ledger(), card, place.slot);
+        rest -= &place == &filler ? std::max(held, context_) : held;
       }
     }
     Say(filler,
