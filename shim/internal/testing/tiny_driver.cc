@@ -2,6 +2,7 @@
 // A libcuda.so.1 for tests of calls that the simulated cards do not have: one card, the first of
 // the share, and answers that are always yes. It keeps no memory; what the interposer makes of the
 // calls is looked at.
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <fcntl.h>
@@ -17,6 +18,7 @@ namespace {
 
 constexpr size_t kCardBytes = size_t{24} << 30;
 CUmemHandle next_handle = 0x1000;
+std::atomic<bool> waits{false};
 
 template <typename T>
 CUresult Give(T* out) {
@@ -30,6 +32,10 @@ extern "C" {
 
 CUresult cuInit(unsigned) {
   return kSuccess;
+}
+// For tests: whether a thread stands in an endless call.
+int TinyDriverWaits() {
+  return waits ? 1 : 0;
 }
 CUresult cuDeviceGetUuid_v2(Uuid* out, CUdevice) {
   const int file = open(region::kPolicyPath, O_RDONLY | O_CLOEXEC);
@@ -52,6 +58,7 @@ CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
 }
 CUresult cuMemAlloc_v2(CUdeviceptr* out, size_t bytes) {
   while (bytes == kEndless) {
+    waits = true;
     pause();
   }
   *out = next_handle += 0x1000;
