@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "portal/internal/handlers.h"
@@ -58,25 +61,38 @@ OrProblem<Stored<Team>> KnownTeam(App& app, const Call& call) {
   return No(ProblemCode::kNotFound, fmt::format("There is no team {}.", call.id));
 }
 
-// Takes what the body says into `team`. Fails with the fields that are wrong.
-OrProblem<void> TakeFields(const Call& call, Team& team, bool is_new) {
+struct TeamWish {
+  std::optional<std::string> name;
+  std::optional<int64_t> guaranteed;
+  std::optional<int64_t> most;
+};
+
+OrProblem<TeamWish> ReadTeamWish(const Call& call, bool is_new) {
   const auto body = ParseBody(call.request.body);
   if (!body) return tl::unexpected(body.error());
   FieldErrors errors;
   FieldReader fields(*body, errors);
   if (is_new) fields.Require({"name"});
-  if (auto name = fields.DisplayText("name", 64)) team.name = std::move(*name);
-  if (const auto memory = fields.Int("memory_guaranteed_bytes", {0, kMemoryMax})) {
-    team.memory_guaranteed = Bytes(*memory);
-  }
-  if (const auto memory = fields.Int("memory_max_bytes", {0, kMemoryMax})) {
-    team.memory_max = Bytes(*memory);
-  }
-  if (team.memory_max > Bytes(0) && team.memory_max < team.memory_guaranteed) {
-    fields.Reject("memory_max_bytes", "range", "must not be below memory_guaranteed_bytes");
-  }
+  TeamWish wish{.name = fields.DisplayText("name", 64),
+                .guaranteed = fields.Int("memory_guaranteed_bytes", {0, kMemoryMax}),
+                .most = fields.Int("memory_max_bytes", {0, kMemoryMax})};
   fields.RejectUnknown();
   if (!errors.empty()) return NoFields(std::move(errors));
+  if (!wish.name && !wish.guaranteed && !wish.most) {
+    return No(ProblemCode::kInvalidField, "Say what to change.");
+  }
+  return wish;
+}
+
+OrProblem<void> Apply(const TeamWish& wish, Team& team) {
+  if (wish.name) team.name = *wish.name;
+  if (wish.guaranteed) team.memory_guaranteed = Bytes(*wish.guaranteed);
+  if (wish.most) team.memory_max = Bytes(*wish.most);
+  if (team.memory_max > Bytes(0) && team.memory_max < team.memory_guaranteed) {
+    return NoField(ProblemCode::kInvalidField,
+                   "/memory_max_bytes",
+                   "must not be below memory_guaranteed_bytes");
+  }
   return {};
 }
 
@@ -132,10 +148,10 @@ Answer ListTeams(App& app, const Call& call) {
 }
 
 Answer CreateTeam(App& app, const Call& call) {
+  const auto wish = ReadTeamWish(call, /*is_new=*/true);
+  if (!wish) return tl::unexpected(wish.error());
   Team team;
-  if (auto good = TakeFields(call, team, /*is_new=*/true); !good) {
-    return tl::unexpected(good.error());
-  }
+  if (auto good = Apply(*wish, team); !good) return tl::unexpected(good.error());
   const std::lock_guard gate(app.quota_gate);
   if (auto free = CheckNameIsFree(app, team); !free) return tl::unexpected(free.error());
   team.created_at = app.clock.Now();
@@ -157,12 +173,12 @@ Answer GetTeam(App& app, const Call& call) {
 }
 
 Answer UpdateTeam(App& app, const Call& call) {
+  const auto wish = ReadTeamWish(call, /*is_new=*/false);
+  if (!wish) return tl::unexpected(wish.error());
   const std::lock_guard gate(app.quota_gate);
   auto team = TeamToChange(app, call);
   if (!team) return tl::unexpected(team.error());
-  if (auto good = TakeFields(call, team->value, /*is_new=*/false); !good) {
-    return tl::unexpected(good.error());
-  }
+  if (auto good = Apply(*wish, team->value); !good) return tl::unexpected(good.error());
   if (auto free = CheckNameIsFree(app, team->value); !free) return tl::unexpected(free.error());
   const auto revision = app.Commit(call,
                                    {store::Put(team->value, team->version)},

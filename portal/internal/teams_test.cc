@@ -75,6 +75,12 @@ TEST_F(Teams, HaveNamesOfTheirOwnAndALimitNotBelowTheGuarantee) {
   EXPECT_EQ(wrong["errors"][0]["pointer"], "/memory_max_bytes");
   Create({{"name", "B"}, {"color", "red"}}, 422);
   Create(Json::object(), 422);
+  Patch(team, Json::object(), 422);
+  // What is wrong in itself is said before what is out of date.
+  Json old = team;
+  old["resource_version"] = 1;
+  Patch(old, {{"color", "red"}}, 422);
+  Patch(old, {{"name", "C"}}, 412);
 }
 
 TEST_F(Teams, HaveMembersAndStayWhileTheyDo) {
