@@ -70,12 +70,13 @@ class Running:
     """A program of ours, ended with its suite."""
 
     def __init__(self, words, environment):
+        self.complaints = tempfile.TemporaryFile(mode="w+", errors="replace")
         self.process = subprocess.Popen(
             words,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.complaints,
             text=True,
             start_new_session=True,
         )
@@ -93,6 +94,12 @@ class Running:
         self.say()
         text, _ = self.process.communicate(timeout=DEADLINE_S)
         return text
+
+    def end(self):
+        """How it ended, for people: its exit code and its last complaint."""
+        self.complaints.seek(0)
+        lines = self.complaints.read().splitlines()
+        return f"exit code {self.process.returncode}" + (f", {lines[-1]}" if lines else "")
 
     def kill(self):
         with contextlib.suppress(ProcessLookupError):
@@ -177,19 +184,32 @@ class Machine:
 
     def ask(self, words, share=None):
         """The JSON lines of a program that ends by itself; a failed one has `failed` in its line."""
-        return [json.loads(line) for line in self.text(words, share).splitlines() if line.startswith("{")]
+        return json_lines(self.text(words, share))
 
     def text(self, words, share=None):
+        return self.ended(words, share)[0]
+
+    def ended(self, words, share):
+        """What a program printed, and how it ended."""
         running = self.start(words, share)
         text = running.rest()
         self.running.remove(running)
-        return text
+        return text, running.end()
 
     def one(self, words, share=None):
-        lines = self.ask(words, share)
-        if not lines:
-            raise Impossible(f"{words[0]} {words[1] if len(words) > 1 else ''} said nothing")
-        return lines[-1]
+        """The last line of a program that has to say something; the line tells of tries that came to nothing."""
+        ends = []
+        while len(ends) < 3:
+            text, end = self.ended(words, share)
+            lines = json_lines(text)
+            if lines:
+                return {**lines[-1], **({"said_nothing_before": ends} if ends else {})}
+            ends.append(end)
+        raise Impossible(f"{words[0]} {words[1] if len(words) > 1 else ''} said nothing: {'; '.join(ends)}")
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 def eventually(condition):
