@@ -632,6 +632,14 @@ TEST(Claims, ThatEndedAreForgottenAfterAWhile) {
   EXPECT_EQ(house->GetClaim(id), std::nullopt);
 }
 
+TEST(Offers, CountWhoHasAskedSinceControlLooked) {
+  auto house = OneCard();
+  house->Run();
+  EXPECT_EQ(house->control().Offers({20_GiB, {}}).front().fits_now, 1);
+  house->AddRun(42, 20_GiB);
+  EXPECT_EQ(house->control().Offers({20_GiB, {}}).front().fits_now, 0);
+}
+
 TEST(Offers, SayWhatAShareWouldGetNow) {
   auto house = OneCard();
   house->node.AddCard("GPU-2", 80_GiB, "Big GPU");

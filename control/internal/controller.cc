@@ -52,6 +52,7 @@ Controller::Controller(const Partners& partners, const Options& options, Surroun
     : partners_(partners),
       options_(options),
       surroundings_(std::move(surroundings)),
+      asked_(partners.store),
       times_(options.usual_samples),
       follower_(partners.store),
       agent_answered_(partners.clock.Steady()),
@@ -224,8 +225,8 @@ QueueRows Controller::QueueRowsNow() {
   return QueueRowsOf(follower_.world(), now, history_);
 }
 
-// What others may ask of the queue, and when it is likely to move: drawn anew when something
-// started, ended or came, and every few seconds.
+// The places in the queue, and when it is likely to move: drawn anew when something started, ended
+// or came, and every few seconds.
 void Controller::PublishQueue(std::map<ClaimId, QueuePlace> places, const QueueRows& rows) {
   const Duration steady = partners_.clock.Steady();
   const std::pair seen(rows.waiting.size(), rows.holders.size());
@@ -241,8 +242,6 @@ void Controller::PublishQueue(std::map<ClaimId, QueuePlace> places, const QueueR
     if (range != ranges_.end() && !place.over_quota) place.start = range->second;
   }
   places_.With([&](auto& published) { published = std::move(places); });
-  auto shared = std::make_shared<const QueueRows>(rows);
-  queue_rows_.With([&](auto& published) { published = std::move(shared); });
 }
 
 int Controller::StepDesktops() {
@@ -497,15 +496,15 @@ std::optional<QueuePlace> Controller::PlaceInQueue(const ClaimId& claim) {
 }
 
 std::vector<Offer> Controller::Offers(const OfferQuestion& question) {
-  const auto rows = queue_rows_.With([](const auto& published) { return published; });
-  if (rows != nullptr) return OffersFor(*rows, question);
-  // Before the first look. The follower is the logic thread's own.
-  WorldFollower now(partners_.store);
-  if (const auto seen = now.Refresh(); !seen) {
-    Log(LogLevel::kWarning, "the store cannot be read for an offer: {}", seen.error().message);
-    return {};
-  }
-  return OffersFor(QueueRowsOf(now.world(), partners_.clock.Now(), nullptr), question);
+  // From the rows as they are, not as the logic thread saw them last: whoever was told that there
+  // is room and has asked for it is in the queue for the next one.
+  auto rows = asked_.With([&](WorldFollower& follower) -> Result<QueueRows> {
+    if (const auto seen = follower.Refresh(); !seen) return Fail(seen.error());
+    return QueueRowsOf(follower.world(), partners_.clock.Now(), nullptr);
+  });
+  if (rows) return OffersFor(*rows, question);
+  Log(LogLevel::kWarning, "the store cannot be read for an offer: {}", rows.error().message);
+  return {};
 }
 
 Result<agent::PreparedShare> Controller::StartRun(const ClaimId& claim, uint32_t tenant_uid) {

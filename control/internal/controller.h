@@ -115,7 +115,7 @@ class Controller : public Control {
   Guarded<Inbox> inbox_;
   Guarded<std::map<DesktopId, ViewerReport>> viewers_;
   Guarded<std::map<ClaimId, QueuePlace>> places_;
-  Guarded<std::shared_ptr<const QueueRows>> queue_rows_;
+  Guarded<WorldFollower> asked_;  // For questions from any thread.
   Guarded<LaunchTimes> times_;
 
   WorldFollower follower_;
