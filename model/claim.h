@@ -70,6 +70,12 @@ struct Claim {
   TimePoint held_since;      // It holds cards since then.
   TimePoint reserved_until;  // A reservation that is not committed by then is taken back.
   TimePoint ends_at;         // When its holder is due to end; 0 unknown. For "next likely in".
+
+  // Its holder was told that it goes on only until then; 0: no such notice. Then it ends for
+  // `yields_to` and is queued again, or goes on with `moves_to`. One of the two is set.
+  TimePoint notice_until;
+  ClaimId yields_to;
+  std::vector<Allocation> moves_to;
 };
 
 // What a claim was, kept after its end: how long such claims run, and what the planner replays.

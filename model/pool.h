@@ -19,6 +19,19 @@ enum class BypassRule { kWarn, kThrottle, kEnd };
 std::string_view ToString(BypassRule rule);
 std::optional<BypassRule> ParseBypassRule(std::string_view text);
 
+// Whose shares of a pool's cards are ended, with notice, for the first in the queue: nobody's;
+// those that a team borrows, for a claim that its own team is guaranteed; or also those of a lower
+// priority. A share within its team's guarantee gives way to its own team alone.
+enum class PreemptRule { kNever, kBorrowed, kLowerPriority };
+std::string_view ToString(PreemptRule rule);
+std::optional<PreemptRule> ParsePreemptRule(std::string_view text);
+
+// How a card is chosen among those that a claim fits; see scheduler/policy.h. The last two go by
+// what has been asked for here, and are replaced by the first until enough is known of that.
+enum class PlacementPolicy { kTightestCard, kBestFit, kPacking, kFgd, kSluice };
+std::string_view ToString(PlacementPolicy policy);
+std::optional<PlacementPolicy> ParsePlacementPolicy(std::string_view text);
+
 // A set of cards with one sharing mode and rules. One machine starts with one pool, "shared".
 struct Pool {
   PoolId id;
@@ -36,6 +49,16 @@ struct Pool {
   // Whether a share of a higher priority has the card before those of a lower one, whatever they
   // are owed. Without it priority counts in the queue alone.
   bool strict_priority = false;
+
+  PlacementPolicy placement = PlacementPolicy::kTightestCard;
+  // What the guarantees on a card may add up to, of its compute. Above 100: more shares with a
+  // guarantee fit, and when all of them work at once each has its part of the sum.
+  int compute_overcommit_percent = 100;
+
+  PreemptRule preempt = PreemptRule::kNever;
+  // From the message to the end of a desktop that gives way or is moved. Shorter: less time to save
+  // one's work; longer: who is entitled waits longer.
+  Duration preempt_notice{5 * 60'000};
 };
 
 // Why a share of less than the pool's smallest is not given, as a user reads it.

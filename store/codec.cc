@@ -89,6 +89,9 @@ void Fields(V& v, T& claim) {
   v("held_since", claim.held_since);
   v("reserved_until", claim.reserved_until);
   v("ends_at", claim.ends_at);
+  v("notice_until", claim.notice_until);
+  v("yields_to", claim.yields_to);
+  v("moves_to", claim.moves_to);
 }
 
 template <typename V, Like<StageTime> T>
@@ -159,6 +162,10 @@ void Fields(V& v, T& pool) {
   v("bypass_rule", pool.bypass_rule);
   v("bypass_slack", pool.bypass_slack);
   v("strict_priority", pool.strict_priority);
+  v("placement", pool.placement);
+  v("compute_overcommit_percent", pool.compute_overcommit_percent);
+  v("preempt", pool.preempt);
+  v("preempt_notice", pool.preempt_notice);
 }
 
 template <typename V, Like<Quota> T>
@@ -233,6 +240,12 @@ std::optional<LaunchStage> Parse(std::string_view s, LaunchStage) {
 }
 std::optional<BypassRule> Parse(std::string_view s, BypassRule) {
   return ParseBypassRule(s);
+}
+std::optional<PlacementPolicy> Parse(std::string_view s, PlacementPolicy) {
+  return ParsePlacementPolicy(s);
+}
+std::optional<PreemptRule> Parse(std::string_view s, PreemptRule) {
+  return ParsePreemptRule(s);
 }
 std::optional<Role> Parse(std::string_view s, Role) {
   return ParseRole(s);

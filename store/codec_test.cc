@@ -79,7 +79,10 @@ Claim SomeClaim() {
           .queued_since = At(2),
           .held_since = At(5),
           .reserved_until = At(3),
-          .ends_at = At(4)};
+          .ends_at = At(4),
+          .notice_until = At(6),
+          .yields_to = ClaimId("clm_2"),
+          .moves_to = {{GpuId("GPU-2"), 8_GiB, ComputeMillis(1), ComputeMillis(2)}}};
 }
 
 Desktop SomeDesktop() {
@@ -127,6 +130,10 @@ Pool SomePool() {
   pool.bypass_rule = BypassRule::kThrottle;
   pool.bypass_slack = 3_MiB;
   pool.strict_priority = true;
+  pool.placement = PlacementPolicy::kSluice;
+  pool.compute_overcommit_percent = 150;
+  pool.preempt = PreemptRule::kBorrowed;
+  pool.preempt_notice = Duration(7);
   return pool;
 }
 
