@@ -232,16 +232,18 @@ std::string Figure(const Finding& finding, MemoryWords memory) {
   }
 }
 
-std::string ToWords(const Finding& finding, MemoryWords memory) {
-  std::string words = std::to_string(finding.count) + " ";
-  if (finding.check == Check::kService) {
-    const auto* row =
-        std::ranges::find(kServiceWords, finding.service, &std::pair<Service, const char*>::first);
-    return words + row->second;
+const char* WordsOf(Check check, Service service) {
+  if (check != Check::kService) {
+    return std::ranges::find(kPhrases, check, &Phrase::check)->words;
   }
+  return std::ranges::find(kServiceWords, service, &std::pair<Service, const char*>::first)->second;
+}
+
+std::string ToWords(const Finding& finding, MemoryWords memory) {
+  const std::string words =
+      std::to_string(finding.count) + " " + WordsOf(finding.check, finding.service);
   const Phrase* phrase = std::ranges::find(kPhrases, finding.check, &Phrase::check);
-  words += phrase->words;
-  if (*phrase->most == '\0') return words;
+  if (phrase == std::end(kPhrases) || *phrase->most == '\0') return words;
   return words + " (" + phrase->most + Figure(finding, memory) + ")";
 }
 
@@ -291,6 +293,25 @@ Explanation Explain(const Ledger& ledger, DemandIndex index, MemoryWords memory)
   explanation.findings = findings.Sorted();
   if (!explanation.fits) explanation.alternatives = Alternatives(ledger, demand, memory).Find();
   return explanation;
+}
+
+std::string ToWords(const Verdict& verdict, MemoryWords memory) {
+  const std::string words = WordsOf(verdict.check, verdict.service);
+  const std::string figure =
+      Figure({.check = verdict.check, .service = verdict.service, .most = verdict.free}, memory);
+  switch (verdict.check) {
+    case Check::kCpu:
+    case Check::kMainMemory:
+    case Check::kMemory:
+    case Check::kCompute:
+      return words + " (" + figure + " free)";
+    case Check::kTooSmall:
+      return words + " (has " + figure + ")";
+    case Check::kTogether:
+      return words + " (" + figure + " together)";
+    default:
+      return words;
+  }
 }
 
 std::string ToWords(const Explanation& explanation, const Demand& demand, MemoryWords memory) {

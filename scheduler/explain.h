@@ -75,4 +75,7 @@ std::string ToWords(const Explanation& explanation,
                     const Demand& demand,
                     MemoryWords memory = MemoryWords::kBytes);
 
+// Of one card: "too little memory (6 GiB free)", "another model".
+std::string ToWords(const Verdict& verdict, MemoryWords memory = MemoryWords::kBytes);
+
 }  // namespace sluice::scheduler

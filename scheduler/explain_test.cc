@@ -74,6 +74,16 @@ TEST(Explain, TellsTheMachinesLack) {
   EXPECT_EQ(Instead(ledger, {.memory = GiB(40)}), (Words{"24 GiB"}));
 }
 
+TEST(Explain, TellsOneCardByItself) {
+  EXPECT_EQ(ToWords(Verdict{Check::kMemory, Service::kOpen, GiB(6).value()}),
+            "too little memory (6 GiB free)");
+  EXPECT_EQ(ToWords(Verdict{Check::kTooSmall, Service::kOpen, GiB(8).value()}),
+            "too small (has 8 GiB)");
+  EXPECT_EQ(ToWords(Verdict{Check::kService, Service::kCordoned, 0}), "cordoned");
+  EXPECT_EQ(ToWords(Verdict{Check::kModel, Service::kOpen, 0}), "another model");
+  EXPECT_EQ(ToWords(Verdict{}), "free");
+}
+
 TEST(Explain, TellsComputeAndUse) {
   Ledger ledger;
   ledger.AddNode({.id = NodeId("n"), .cards = {Card("a", "A10", 24)}});

@@ -126,7 +126,7 @@ Need NeedOn(const Demand& demand, const CardKind& kind) {
   need.compute_wish = need.compute;
   if (demand.by_memory && !demand.whole) {
     need.compute = 0;
-    need.compute_wish = Millis(std::min(need.memory, all), all) * capacity / 1000;
+    need.compute_wish = Millis(std::min(need.memory, all), all) * std::min(capacity, 1000) / 1000;
     if (demand.cap > ComputeMillis(0)) {
       need.compute_wish =
           static_cast<int32_t>(std::min<int64_t>(need.compute_wish, demand.cap.value()));

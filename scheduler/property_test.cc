@@ -5,8 +5,7 @@
 #include <map>
 #include <set>
 
-#include "base/random.h"
-#include "scheduler/fleet_for_tests.h"
+#include "scheduler/drawn_for_tests.h"
 #include "scheduler/queue.h"
 
 // Random fleets and requests against what must always hold, with an oracle that counts afresh. A
@@ -16,120 +15,24 @@ namespace {
 
 constexpr uint64_t kSeeds = 3'000;
 
-class Dice {
- public:
-  explicit Dice(uint64_t seed) : random_(seed) {}
-  // 0 to `sides` - 1.
-  int Roll(int sides) { return static_cast<int>(random_.Next() % static_cast<uint64_t>(sides)); }
-  bool OneIn(int sides) { return Roll(sides) == 0; }
-
- private:
-  SeededRandom random_;
-};
-
-template <typename F>
-void ForEverySeed(F&& check) {
-  const char* given = std::getenv("SLUICE_SEED");
-  const uint64_t first = given != nullptr ? std::strtoull(given, nullptr, 10) : 1;
-  const uint64_t last = given != nullptr ? first : kSeeds;
-  for (uint64_t seed = first; seed <= last && !testing::Test::HasFailure(); ++seed) {
-    SCOPED_TRACE("SLUICE_SEED=" + std::to_string(seed));
-    Dice dice(seed);
-    check(dice);
+// By any policy, with expectations that may be of no use at all.
+PlacementRules SomeRules(Dice& dice) {
+  PlacementRules rules{.policy = static_cast<PlacementPolicy>(dice.Roll(5))};
+  for (int i = dice.Roll(4); i > 0; --i) {
+    rules.expected.push_back({Ask(MiB(256 * (1 + dice.Roll(40)))), 1 + dice.Roll(9)});
   }
-}
-
-Gpu SomeCard(Dice& dice, int number) {
-  static constexpr int kSizesGib[] = {8, 16, 24, 24, 80};
-  Gpu gpu = Card("g" + std::to_string(number), GiB(kSizesGib[dice.Roll(5)]));
-  gpu.node = NodeId("n" + std::to_string(dice.Roll(3)));
-  if (dice.OneIn(3)) gpu.model = "NVIDIA L4";
-  if (dice.OneIn(8)) gpu.health = GpuHealth::kStale;
-  if (dice.OneIn(10)) gpu.mode = GpuMode::kCordoned;
-  for (int i = dice.Roll(5); i > 0; --i) {
-    const Bytes memory = MiB(256 * (1 + dice.Roll(40)));
-    if (MemoryHeld(gpu) + memory > gpu.memory) break;
-    const std::string claim = gpu.id.text() + "." + std::to_string(i);
-    gpu.shares.push_back(
-        {ClaimId(claim), memory, ComputeMillis(50 * dice.Roll(4)), ComputeMillis(0)});
+  for (int i = dice.Roll(9); i > 0 && !rules.expected.empty(); --i) {
+    const size_t which = static_cast<size_t>(dice.Roll(4)) % rules.expected.size();
+    rules.berths.push_back(
+        {GpuId("g" + std::to_string(1 + dice.Roll(7))), rules.expected[which].request});
   }
-  return gpu;
+  return rules;
 }
 
-Snapshot SomeFleet(Dice& dice) {
-  Snapshot snapshot;
-  for (int i = dice.Roll(7); i > 0; --i) snapshot.gpus.push_back(SomeCard(dice, i));
-  return snapshot;
-}
-
-ClaimRequest SomeRequest(Dice& dice) {
-  ClaimRequest request = Ask(MiB(256 * (1 + dice.Roll(120))));
-  if (dice.OneIn(4)) request.count = 1 + dice.Roll(3);
-  if (dice.OneIn(4)) request.guarantee = ComputeMillis(100 * dice.Roll(10));
-  if (dice.OneIn(6)) request.whole = true;
-  if (dice.OneIn(5)) request.gpu_model = "NVIDIA L4";
-  if (dice.OneIn(6)) request.only = {GpuId("g1"), GpuId("g2"), GpuId("g3")};
-  request.priority = dice.Roll(3);
-  return request;
-}
-
-Snapshot Emptied(Snapshot snapshot) {
-  for (Gpu& gpu : snapshot.gpus) {
-    gpu.shares.clear();
-    gpu.mode = GpuMode::kShared;
-    gpu.health = GpuHealth::kHealthy;
-  }
-  return snapshot;
-}
-
-// The oracle: one part of the request on one card, counted from the card's row.
-bool OneFits(const Gpu& gpu, const ClaimRequest& request) {
-  if (!OpenToShares(gpu)) return false;
-  if (!request.gpu_model.empty() && gpu.model != request.gpu_model) return false;
-  if (!request.only.empty() && std::ranges::count(request.only, gpu.id) == 0) return false;
-  if (request.whole) return gpu.shares.empty() && gpu.memory >= request.memory;
-  int64_t guaranteed = request.guarantee.value();
-  for (const Share& share : gpu.shares) guaranteed += share.guarantee.value();
-  return MemoryHeld(gpu) + request.memory <= gpu.memory && guaranteed <= 1000;
-}
-
-bool Fits(const Snapshot& snapshot, const ClaimRequest& request) {
-  std::map<NodeId, int> fitting;
-  for (const Gpu& gpu : snapshot.gpus) {
-    if (OneFits(gpu, request) && ++fitting[gpu.node] == request.count) return true;
-  }
-  return false;
-}
-
-const Gpu& CardOf(const Snapshot& snapshot, const GpuId& id) {
-  return *std::ranges::find(snapshot.gpus, id, &Gpu::id);
-}
-
-// Writes a placement into the rows, as control does.
-void Apply(Snapshot& snapshot, const ClaimId& claim, const Placed& placed) {
-  for (const Allocation& allocation : placed.allocations) {
-    std::ranges::find(snapshot.gpus, allocation.gpu, &Gpu::id)
-        ->shares.push_back({claim, allocation.memory, allocation.guarantee, allocation.cap});
-  }
-}
-
-void ExpectSound(const Snapshot& snapshot, const ClaimRequest& request, const Placed& placed) {
-  ASSERT_EQ(placed.allocations.size(), static_cast<size_t>(request.count));
-  std::set<GpuId> cards;
-  std::set<NodeId> nodes;
-  for (const Allocation& allocation : placed.allocations) {
-    const Gpu& gpu = CardOf(snapshot, allocation.gpu);
-    EXPECT_TRUE(cards.insert(gpu.id).second) << "one card twice";
-    nodes.insert(gpu.node);
-    EXPECT_TRUE(OneFits(gpu, request)) << gpu.id.text();
-    EXPECT_EQ(allocation.memory, request.whole ? gpu.memory : request.memory);
-  }
-  EXPECT_EQ(nodes.size(), 1u) << "cards of several machines";
-}
-
-TEST(DecideProperty, AnswersAsCountingDoes) {
-  ForEverySeed([](Dice& dice) {
-    const Snapshot fleet = SomeFleet(dice);
+TEST(DecideProperty, AnswersAsCountingDoesByEveryPolicy) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
+    Snapshot fleet = SomeFleet(dice);
+    fleet.rules = SomeRules(dice);
     const ClaimRequest request = SomeRequest(dice);
     const Decision decision = Decide(fleet, request);
     EXPECT_EQ(std::holds_alternative<Placed>(decision), Fits(fleet, request));
@@ -139,7 +42,7 @@ TEST(DecideProperty, AnswersAsCountingDoes) {
 }
 
 TEST(DecideProperty, LeavesTheLeastRoomOnTheFirstCard) {
-  ForEverySeed([](Dice& dice) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
     const Snapshot fleet = SomeFleet(dice);
     ClaimRequest request = SomeRequest(dice);
     request.count = 1;
@@ -155,8 +58,9 @@ TEST(DecideProperty, LeavesTheLeastRoomOnTheFirstCard) {
 }
 
 TEST(DecideProperty, DoesNotDependOnTheOrderOfTheCards) {
-  ForEverySeed([](Dice& dice) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
     Snapshot fleet = SomeFleet(dice);
+    fleet.rules = SomeRules(dice);
     const ClaimRequest request = SomeRequest(dice);
     const std::string said = Say(Decide(fleet, request));
     std::ranges::reverse(fleet.gpus);
@@ -165,7 +69,7 @@ TEST(DecideProperty, DoesNotDependOnTheOrderOfTheCards) {
 }
 
 TEST(DecideProperty, NamesAsPossibleExactlyWhatTheEmptyFleetGives) {
-  ForEverySeed([](Dice& dice) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
     const Snapshot fleet = SomeFleet(dice);
     ClaimRequest request = SomeRequest(dice);
     const Decision decision = Decide(fleet, request);
@@ -179,7 +83,7 @@ TEST(DecideProperty, NamesAsPossibleExactlyWhatTheEmptyFleetGives) {
 }
 
 TEST(DecideProperty, IsExplainedByTheSameCards) {
-  ForEverySeed([](Dice& dice) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
     const Snapshot fleet = SomeFleet(dice);
     const ClaimRequest request = SomeRequest(dice);
     const Explanation why = Explain(fleet, request);
@@ -197,7 +101,7 @@ TEST(DecideProperty, IsExplainedByTheSameCards) {
 }
 
 TEST(DecideProperty, AlwaysSaysWhyInOneLineWithTheNeed) {
-  ForEverySeed([](Dice& dice) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
     const Decision decision = Decide(SomeFleet(dice), SomeRequest(dice));
     if (std::holds_alternative<Placed>(decision)) return;
     const std::string said = Say(decision);
@@ -233,8 +137,9 @@ std::vector<ClaimId> OrderOf(std::vector<Waiting> waiting) {
 }
 
 TEST(WalkQueueProperty, NeverPromisesACardTwice) {
-  ForEverySeed([](Dice& dice) {
-    const Snapshot fleet = SomeFleet(dice);
+  ForEverySeed(kSeeds, [](Dice& dice) {
+    Snapshot fleet = SomeFleet(dice);
+    fleet.rules = SomeRules(dice);
     const std::vector<Waiting> waiting = SomeQueue(dice);
     Snapshot after = fleet;
     const std::vector<QueueAnswer> answers = WalkIn(fleet, waiting);
@@ -257,7 +162,7 @@ TEST(WalkQueueProperty, NeverPromisesACardTwice) {
 }
 
 TEST(WalkQueueProperty, MakesTheHeadNeverWaitLongerForWhoComesLater) {
-  ForEverySeed([](Dice& dice) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
     const Snapshot fleet = SomeFleet(dice);
     const ClaimRequest head = SomeRequest(dice);
     std::vector<Waiting> waiting = SomeQueue(dice);
@@ -425,7 +330,7 @@ class QueueInTime {
 
 TEST(WalkQueueProperty, KeepsItsPromisesAndEveryLimitThroughTime) {
   int kept = 0;
-  ForEverySeed([&](Dice& dice) {
+  ForEverySeed(kSeeds, [&](Dice& dice) {
     QueueInTime queue(dice);
     for (int step = 0; step < 30 && !testing::Test::HasFailure(); ++step) queue.Step();
     kept += queue.kept();
@@ -435,7 +340,7 @@ TEST(WalkQueueProperty, KeepsItsPromisesAndEveryLimitThroughTime) {
 }
 
 TEST(NextLikelyProperty, IsTheFirstMomentAtWhichCountingFits) {
-  ForEverySeed([](Dice& dice) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
     Snapshot fleet = SomeFleet(dice);
     const ClaimRequest request = SomeRequest(dice);
     std::vector<Holder> holders;

@@ -92,7 +92,7 @@ struct Line {
 class Walk {
  public:
   explicit Walk(const QueueInput& input)
-      : input_(input), cards_(internal::ToCards(input.snapshot.gpus)) {
+      : input_(input), cards_(internal::ToCards(input.snapshot)) {
     for (const Team& team : input.teams) lines_[team.id].team = &team;
     std::map<ClaimId, TeamId> team_of;
     for (const Holder& holder : input.holders) team_of[holder.claim] = holder.team;
@@ -216,7 +216,7 @@ std::vector<QueueAnswer> WalkQueue(const QueueInput& input) {
 std::optional<TimePoint> NextLikely(const Snapshot& snapshot,
                                     const ClaimRequest& request,
                                     std::span<const Holder> holders) {
-  std::vector<Card> cards = internal::ToCards(snapshot.gpus);
+  std::vector<Card> cards = internal::ToCards(snapshot);
   if (internal::BestFit(cards, request)) return std::nullopt;
   const auto promise = PromiseOf(std::move(cards), request, holders);
   return promise ? std::optional(promise->at) : std::nullopt;

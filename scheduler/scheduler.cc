@@ -37,7 +37,7 @@ Decision DecideOn(std::span<const Card> cards, const ClaimRequest& request) {
 }  // namespace internal
 
 Decision Decide(const Snapshot& snapshot, const ClaimRequest& request) {
-  return internal::DecideOn(internal::ToCards(snapshot.gpus), request);
+  return internal::DecideOn(internal::ToCards(snapshot), request);
 }
 
 Explanation Explain(const Snapshot& snapshot, const ClaimRequest& request) {

@@ -9,15 +9,50 @@
 #include "base/units.h"
 #include "model/claim.h"
 #include "model/gpu.h"
+#include "model/pool.h"
 #include "scheduler/explain.h"
 
 // The pure core: no I/O, clock, threads, logging or third party. Equal input, equal answer.
 namespace sluice::scheduler {
 
-// The cards as of one moment.
+// A request that is expected to come, and how often beside the others.
+struct ExpectedRequest {
+  ClaimRequest request;
+  int64_t count = 0;
+
+  friend bool operator==(const ExpectedRequest&, const ExpectedRequest&) = default;
+};
+
+// Room on a card that is meant for one claim with such a request (Berth, for one card).
+struct CardBerth {
+  GpuId gpu;
+  ClaimRequest request;
+
+  friend bool operator==(const CardBerth&, const CardBerth&) = default;
+};
+
+// How a card is chosen among those that fit. fgd and sluice without anything expected choose as
+// tightest_card does.
+struct PlacementRules {
+  PlacementPolicy policy = PlacementPolicy::kTightestCard;
+  std::vector<ExpectedRequest> expected;
+  std::vector<CardBerth> berths;  // For sluice: those that are still free.
+
+  friend bool operator==(const PlacementRules&, const PlacementRules&) = default;
+};
+
+// The cards as of one moment, and how they are chosen.
 struct Snapshot {
   std::vector<Gpu> gpus;
+  PlacementRules rules = {};
 };
+
+// The request in the terms of the ledger.
+Demand ToDemand(const ClaimRequest& request);
+
+// The cards as a ledger, machines and their cards in the order of their ids; `with_shares`: with
+// what is held of them.
+Ledger ToLedger(const Snapshot& snapshot, bool with_shares);
 
 // Where a claim goes: one allocation per requested card, on distinct cards of one node.
 struct Placed {
@@ -39,12 +74,12 @@ struct Never {
 
 using Decision = std::variant<Placed, WaitFor, Never>;
 
-// By the policy `tightest_card`: the admitted card with the least free memory that still suffices
-// (to the MiB between machines); ties by fewer shares, then by machine, then by id. Several cards:
-// the same rule, one after the other, on one machine.
-// A guarantee must fit the card's compute too. A whole card is one without any share; it is given
-// with all its memory and compute, and `memory` is then the least that it must have. A card that is
-// out of service takes nothing, but as it may come back, a request is not Never because of it.
+// By the policy of the snapshot's rules; `tightest_card` is: the admitted card with the least free
+// memory that still suffices (to the MiB between machines); ties by fewer shares, then by machine,
+// then by id. Several cards: the same rule, one after the other, on one machine. A guarantee must
+// fit the card's compute too. A whole card is one without any share; it is given with all its
+// memory and compute, and `memory` is then the least that it must have. A card that is out of
+// service takes nothing, but as it may come back, a request is not Never because of it.
 Decision Decide(const Snapshot& snapshot, const ClaimRequest& request);
 
 // Why the request fits or not, card by card, and what would be placed now instead; see explain.h

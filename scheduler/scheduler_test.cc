@@ -54,6 +54,56 @@ TEST(Decide, GivesComputeLikeMemoryWhereNoneIsNamed) {
   EXPECT_EQ(guarantee(Card("a", 24_GiB)), ComputeMillis(200));
 }
 
+// A card with 24 GiB free and one with 12.
+Snapshot OneFullOneHalf(const PlacementRules& rules) {
+  return {.gpus = {Card("a", 24_GiB), Card("b", 24_GiB, {12_GiB})}, .rules = rules};
+}
+
+TEST(DecideByPolicy, KeepsWhatIsAskedForHereWholeWithFgd) {
+  PlacementRules rules{.policy = PlacementPolicy::kFgd, .expected = {{Ask(12_GiB), 9}}};
+  // 4 GiB of the half card would leave 8, which nobody asks for.
+  EXPECT_EQ(Say(Decide(OneFullOneHalf(rules), Ask(4_GiB))), "a");
+  rules.expected = {{Ask(4_GiB), 9}, {Ask(24_GiB), 1}};
+  EXPECT_EQ(Say(Decide(OneFullOneHalf(rules), Ask(4_GiB))), "b");
+}
+
+TEST(DecideByPolicy, ChoosesTheTightestCardWithoutAnythingExpected) {
+  for (const PlacementPolicy policy : {PlacementPolicy::kFgd, PlacementPolicy::kSluice}) {
+    EXPECT_EQ(Say(Decide(OneFullOneHalf({.policy = policy}), Ask(4_GiB))), "b");
+  }
+}
+
+TEST(DecideByPolicy, GoesToItsBerthWithSluice) {
+  const PlacementRules rules{.policy = PlacementPolicy::kSluice,
+                             .expected = {{Ask(4_GiB), 9}, {Ask(12_GiB), 1}},
+                             .berths = {{GpuId("a"), Ask(4_GiB)}, {GpuId("gone"), Ask(4_GiB)}}};
+  EXPECT_EQ(Say(Decide(OneFullOneHalf(rules), Ask(4_GiB))), "a");
+}
+
+TEST(DecideByPolicy, AddsGuaranteesUpToThePoolsFactor) {
+  Gpu card = Card("a", 24_GiB, {8_GiB});
+  card.shares[0].guarantee = ComputeMillis(800);
+  ClaimRequest request = Ask(8_GiB);
+  request.guarantee = ComputeMillis(600);
+  EXPECT_EQ(SayDecision({card}, request).substr(0, 5), "wait:");
+  card.compute = ComputeMillis(1500);
+  EXPECT_EQ(SayDecision({card}, request), "a");
+  // What is not named stays a part of the card as it is.
+  request.guarantee_by_memory = true;
+  request.memory = 12_GiB;
+  const Decision decision = Decide({{card}}, request);
+  EXPECT_EQ(std::get<Placed>(decision).allocations[0].guarantee, ComputeMillis(500));
+}
+
+TEST(ToLedger, HoldsWhatTheCardsHold) {
+  const Snapshot fleet{{Card("b", 24_GiB, {8_GiB, 4_GiB}), Card("a", 16_GiB)}};
+  const Ledger held = ToLedger(fleet, true);
+  EXPECT_EQ(held.card_id(0), GpuId("a"));
+  EXPECT_EQ(held.card(1).memory_free, (12_GiB).value());
+  EXPECT_EQ(held.card(1).holders, 2);
+  EXPECT_EQ(ToLedger(fleet, false).card(1).memory_free, (24_GiB).value());
+}
+
 TEST(Resize, TakesWhatTheOthersLeave) {
   Gpu card = Card("a", 24_GiB, {8_GiB, 4_GiB});
   card.shares[0].guarantee = ComputeMillis(400);

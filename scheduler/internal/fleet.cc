@@ -11,6 +11,7 @@
 #include "scheduler/ledger.h"
 #include "scheduler/placer.h"
 #include "scheduler/policy.h"
+#include "scheduler/sluice_policy.h"
 
 namespace sluice::scheduler::internal {
 namespace {
@@ -37,22 +38,6 @@ std::vector<std::vector<size_t>> GroupsByNode(std::span<const Card> cards,
   return groups;
 }
 
-CardKind KindOf(const Gpu& gpu) {
-  return {.vendor = gpu.vendor,
-          .model = gpu.model,
-          .pool = gpu.pool,
-          .memory = gpu.memory,
-          .compute = gpu.compute};
-}
-
-CardState StateOf(const Card& card) {
-  return {.memory_free = MemoryFree(card).value(),
-          .compute_free = static_cast<int32_t>(ComputeFree(card).value()),
-          .holders = static_cast<int32_t>(card.shares),
-          .slots_free = 1,
-          .open = card.open && !card.kept};
-}
-
 // The cards as a ledger, machines and their cards by id.
 struct CardLedger {
   explicit CardLedger(std::span<const Card> cards) {
@@ -69,6 +54,22 @@ struct CardLedger {
           {.id = gpu.id, .kind = KindOf(gpu), .mode = gpu.mode, .health = gpu.health});
     }
     if (!order.empty()) Add(cards, node);
+  }
+
+  // Berths on cards that are not here are left out.
+  Targets TargetsOf(const std::vector<CardBerth>& berths) {
+    Targets targets;
+    targets.by_node.resize(ledger.nodes());
+    for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
+      const NodeState state = ledger.node(node);
+      for (const CardBerth& berth : berths) {
+        for (CardIndex card = state.first_card; card < state.first_card + state.cards; ++card) {
+          if (ledger.card_id(card) != berth.gpu) continue;
+          targets.by_node[node].push_back({ledger.Intern(ToDemand(berth.request)), card});
+        }
+      }
+    }
+    return targets;
   }
 
   Ledger ledger;
@@ -95,7 +96,45 @@ struct CardLedger {
   }
 };
 
+// The policy of the rules, with what they expect put into the ledger's terms.
+std::unique_ptr<Policy> PolicyOn(CardLedger& fleet, const PlacementRules* rules) {
+  if (rules == nullptr) return MakeTightestCard();
+  if (rules->policy == PlacementPolicy::kBestFit) return MakeBestFit();
+  if (rules->policy == PlacementPolicy::kPacking) return MakePacking();
+  if (rules->policy == PlacementPolicy::kTightestCard || rules->expected.empty()) {
+    return MakeTightestCard();
+  }
+  Mix mix;
+  for (const ExpectedRequest& one : rules->expected) {
+    mix.counts.emplace_back(fleet.ledger.Intern(ToDemand(one.request)), one.count);
+  }
+  if (rules->policy == PlacementPolicy::kFgd) return MakeFgd(std::move(mix));
+  return MakeSluice(std::move(mix), fleet.TargetsOf(rules->berths));
+}
+
 }  // namespace
+
+CardKind KindOf(const Gpu& gpu) {
+  return {.vendor = gpu.vendor,
+          .model = gpu.model,
+          .pool = gpu.pool,
+          .memory = gpu.memory,
+          .compute = gpu.compute};
+}
+
+CardState StateOf(const Card& card) {
+  return {.memory_free = MemoryFree(card).value(),
+          .compute_free = static_cast<int32_t>(ComputeFree(card).value()),
+          .holders = static_cast<int32_t>(card.shares),
+          .slots_free = 1,
+          .open = card.open && !card.kept};
+}
+
+std::vector<Card> ToCards(const Snapshot& snapshot) {
+  std::vector<Card> cards = ToCards(snapshot.gpus);
+  for (Card& card : cards) card.rules = &snapshot.rules;
+  return cards;
+}
 
 std::vector<Card> ToCards(std::span<const Gpu> gpus) {
   std::vector<Card> cards;
@@ -123,20 +162,6 @@ bool Admits(const ClaimRequest& request, const Gpu& gpu) {
   if (!request.vendor.empty() && request.vendor != gpu.vendor) return false;
   if (!request.gpu_model.empty() && request.gpu_model != gpu.model) return false;
   return request.only.empty() || std::ranges::find(request.only, gpu.id) != request.only.end();
-}
-
-Demand ToDemand(const ClaimRequest& request) {
-  Demand demand{.count = request.count,
-                .memory = request.memory,
-                .guarantee = request.guarantee,
-                .whole = request.whole,
-                .by_memory = request.guarantee_by_memory,
-                .cap = request.cap,
-                .vendor = request.vendor,
-                .only = request.only};
-  if (!request.gpu_model.empty()) demand.models = {request.gpu_model};
-  std::ranges::sort(demand.only);
-  return demand;
 }
 
 bool FitsEmpty(const ClaimRequest& request, const Gpu& gpu) {
@@ -169,7 +194,7 @@ std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
   if (request.count < 1) return std::nullopt;
   CardLedger fleet(cards);
   const DemandIndex demand = fleet.ledger.Intern(ToDemand(request));
-  const std::unique_ptr<Policy> policy = MakeTightestCard();
+  const std::unique_ptr<Policy> policy = PolicyOn(fleet, cards.empty() ? nullptr : cards[0].rules);
   Placement placement;
   if (!ScanAll(fleet.ledger, *policy, demand, placement)) return std::nullopt;
   std::vector<size_t> chosen;
@@ -210,3 +235,29 @@ Bytes LargestTogether(std::vector<OnNode> cards, int count) {
 }
 
 }  // namespace sluice::scheduler::internal
+
+namespace sluice::scheduler {
+
+Demand ToDemand(const ClaimRequest& request) {
+  Demand demand{.count = request.count,
+                .memory = request.memory,
+                .guarantee = request.guarantee,
+                .whole = request.whole,
+                .by_memory = request.guarantee_by_memory,
+                .cap = request.cap,
+                .vendor = request.vendor,
+                .only = request.only};
+  if (!request.gpu_model.empty()) demand.models = {request.gpu_model};
+  std::ranges::sort(demand.only);
+  return demand;
+}
+
+Ledger ToLedger(const Snapshot& snapshot, bool with_shares) {
+  std::vector<internal::Card> cards = internal::ToCards(snapshot.gpus);
+  if (!with_shares) {
+    for (internal::Card& card : cards) card.shares = 0;
+  }
+  return internal::CardLedger(cards).ledger;
+}
+
+}  // namespace sluice::scheduler

@@ -10,10 +10,13 @@
 #include "model/gpu.h"
 #include "scheduler/explain.h"
 #include "scheduler/ledger.h"
+#include "scheduler/scheduler.h"
 
 // A machine's cards as control knows them, put to the ledger and its policies. All values are
 // immutable but Card.
 namespace sluice::scheduler::internal {
+
+using scheduler::ToDemand;
 
 // A card with what is held of it.
 struct Card {
@@ -21,8 +24,9 @@ struct Card {
   Bytes memory_held;
   ComputeMillis compute_held;
   size_t shares = 0;
-  bool open = false;  // In service for shares.
-  bool kept = false;  // For the head of the queue: nobody else is placed here.
+  bool open = false;                      // In service for shares.
+  bool kept = false;                      // For the head of the queue: nobody else is placed here.
+  const PlacementRules* rules = nullptr;  // The same for all cards; null: tightest_card.
 };
 
 // What a new share could get: never negative, and 0 when the card is not open.
@@ -30,16 +34,19 @@ Bytes MemoryFree(const Card& card);
 ComputeMillis ComputeFree(const Card& card);
 
 std::vector<Card> ToCards(std::span<const Gpu> gpus);
+// With the snapshot's rules; it must outlive the cards.
+std::vector<Card> ToCards(const Snapshot& snapshot);
 
 // Whether vendor, model and `only` of the request admit the card.
 bool Admits(const ClaimRequest& request, const Gpu& gpu);
 
-// The request in the terms of the ledger.
-Demand ToDemand(const ClaimRequest& request);
-
 // Whether one of the request's parts would fit the card if it were empty and in service: a card
 // that is out of service may come back.
 bool FitsEmpty(const ClaimRequest& request, const Gpu& gpu);
+
+// The card in the terms of the ledger.
+CardKind KindOf(const Gpu& gpu);
+CardState StateOf(const Card& card);
 
 // What the request takes of the card.
 Allocation AllocationOn(const ClaimRequest& request, const Card& card);
@@ -47,7 +54,7 @@ void Take(Card& card, const Allocation& allocation);
 // Gives back what a share holds.
 void GiveBack(Card& card, const Share& share);
 
-// Indices into `cards` of the best fit, or nothing. See Decide.
+// Indices into `cards` of those that the policy chooses, or nothing. See Decide.
 std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
                                            const ClaimRequest& request);
 
