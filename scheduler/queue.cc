@@ -8,28 +8,13 @@
 #include <utility>
 
 #include "scheduler/internal/decide.h"
+#include "scheduler/internal/holdings.h"
 #include "scheduler/internal/words.h"
 
 namespace sluice::scheduler {
 namespace {
 
 using internal::Card;
-
-void GiveBackAll(std::vector<Card>& cards, const ClaimId& claim) {
-  for (Card& card : cards) {
-    for (const Share& share : card.gpu->shares) {
-      if (share.claim == claim) internal::GiveBack(card, share);
-    }
-  }
-}
-
-void TakeAll(std::vector<Card>& cards, const Placed& placed) {
-  for (const Allocation& allocation : placed.allocations) {
-    for (Card& card : cards) {
-      if (card.gpu->id == allocation.gpu) internal::Take(card, allocation);
-    }
-  }
-}
 
 // When and on what the request fits first, if it is known.
 struct Promise {
@@ -41,12 +26,13 @@ std::optional<Promise> PromiseOf(std::vector<Card> cards,
                                  const ClaimRequest& request,
                                  std::span<const Holder> holders) {
   if (request.count < 1) return std::nullopt;
+  const internal::Holdings holdings = internal::HoldingsOf(cards);
   std::map<TimePoint, std::vector<ClaimId>> due;
   for (const Holder& holder : holders) {
     if (holder.ends_at != TimePoint()) due[holder.ends_at].push_back(holder.claim);
   }
   for (const auto& [time, claims] : due) {
-    for (const ClaimId& claim : claims) GiveBackAll(cards, claim);
+    for (const ClaimId& claim : claims) internal::GiveBackAll(cards, holdings, claim);
     if (internal::BestFit(cards, request)) return Promise{time, std::move(cards)};
   }
   return std::nullopt;
@@ -58,21 +44,6 @@ int64_t PriorityAt(const Waiting& one, const QueueInput& input) {
   return named + (input.now - one.queued_since) / input.rules.aging;
 }
 
-// What the claim will count for its team, before it is known where it goes: of a whole card, the
-// least that it must have.
-Bytes Need(const ClaimRequest& request) {
-  constexpr int64_t kMost = int64_t{1} << 62;
-  const int64_t each = request.memory.value();
-  const bool fits = request.count <= 0 || each <= kMost / request.count;
-  return Bytes(fits ? each * request.count : kMost);
-}
-
-Bytes Sum(const Placed& placed) {
-  Bytes sum;
-  for (const Allocation& allocation : placed.allocations) sum += allocation.memory;
-  return sum;
-}
-
 // One team's claims in their order, and what it holds.
 struct Line {
   const Team* team = nullptr;  // Null: of nobody's team.
@@ -82,7 +53,7 @@ struct Line {
 
   bool Done() const { return next == waiting.size(); }
   bool Borrows(const ClaimRequest& request) const {
-    return team == nullptr || held + Need(request) > team->memory_guaranteed;
+    return team == nullptr || held + internal::MemoryAsked(request) > team->memory_guaranteed;
   }
   bool Passes(Bytes more) const {
     return team != nullptr && team->memory_max > Bytes(0) && held + more > team->memory_max;
@@ -94,14 +65,7 @@ class Walk {
   explicit Walk(const QueueInput& input)
       : input_(input), cards_(internal::ToCards(input.snapshot)) {
     for (const Team& team : input.teams) lines_[team.id].team = &team;
-    std::map<ClaimId, TeamId> team_of;
-    for (const Holder& holder : input.holders) team_of[holder.claim] = holder.team;
-    for (const Gpu& gpu : input.snapshot.gpus) {
-      for (const Share& share : gpu.shares) {
-        const auto team = team_of.find(share.claim);
-        if (team != team_of.end()) lines_[team->second].held += share.memory;
-      }
-    }
+    for (const auto& [team, held] : internal::HeldByTeam(input)) lines_[team].held = held;
     for (const Waiting& one : input.waiting) lines_[one.team].waiting.push_back(&one);
     for (auto& [id, line] : lines_) {
       std::ranges::sort(line.waiting, {}, [&](const Waiting* one) { return KeyOf(*one); });
@@ -138,7 +102,8 @@ class Walk {
     QueueAnswer answer{.id = one.id, .decision = DecideFor(one)};
     if (std::holds_alternative<Never>(answer.decision)) return answer;
     const auto* const placed = std::get_if<Placed>(&answer.decision);
-    const Bytes more = placed != nullptr ? Sum(*placed) : Need(one.request);
+    const Bytes more = placed != nullptr ? internal::MemoryOf(placed->allocations)
+                                         : internal::MemoryAsked(one.request);
     if (line.Passes(more)) {
       answer.over_quota = true;
       if (more > line.team->memory_max) {
@@ -151,7 +116,7 @@ class Walk {
     }
     line.held += more;
     if (placed != nullptr) {
-      TakeAll(cards_, *placed);
+      internal::TakeAll(cards_, placed->allocations);
       if (promise_) TakeUntilPromise(one, *placed);
       return answer;
     }
@@ -176,14 +141,14 @@ class Walk {
   }
 
   void TakeUntilPromise(const Waiting& one, const Placed& placed) {
-    if (!EndsBeforePromise(one)) TakeAll(promise_->cards, placed);
+    if (!EndsBeforePromise(one)) internal::TakeAll(promise_->cards, placed.allocations);
   }
 
   bool HoldsPromise(const Waiting& one, const Placed& placed) const {
     if (!promise_) return false;
     if (EndsBeforePromise(one)) return true;
     std::vector<Card> then = promise_->cards;
-    TakeAll(then, placed);
+    internal::TakeAll(then, placed.allocations);
     return internal::BestFit(then, head_->request).has_value();
   }
 

@@ -9,6 +9,7 @@
 #include "base/ids.h"
 #include "base/units.h"
 #include "model/claim.h"
+#include "model/pool.h"
 #include "model/team.h"
 #include "scheduler/scheduler.h"
 
@@ -32,6 +33,12 @@ struct Holder {
   TimePoint ends_at;  // When it is due to end; 0: not known. Past: overdue.
   TimePoint held_since;
   std::string kind;  // See Waiting.
+  UserId user;       // Whom its end disturbs.
+  int priority = 0;
+  // Whether it may be ended before its time, and how long ahead it is told: what the pools of its
+  // cards say. See preempt.h.
+  PreemptRule preempt = PreemptRule::kNever;
+  Duration notice{0};
 };
 
 struct QueueRules {
