@@ -48,6 +48,7 @@ PastClaim ToPast(const Claim& claim, TimePoint ended_at, std::string reason) {
           .team = claim.team,
           .template_id = claim.template_id,
           .request = claim.request,
+          .more = claim.more,
           .allocations = claim.allocations,
           .queued_since = claim.queued_since,
           .held_since = claim.held_since,

@@ -62,6 +62,8 @@ struct Claim {
   TemplateId template_id;  // kDesktop: what the desktop was made from.
   Duration run_for{0};     // It ends by itself so long after it can be used; 0: not known.
   ClaimRequest request;
+  // Further parts, each on cards of its own: all are given together, or none.
+  std::vector<ClaimRequest> more;
   ClaimPhase phase = ClaimPhase::kPending;
   std::string reason;                   // Always a sentence for a person.
   std::vector<Allocation> allocations;  // Non-empty exactly in reserved and committed.
@@ -76,6 +78,11 @@ struct Claim {
   TimePoint notice_until;
   ClaimId yields_to;
   std::vector<Allocation> moves_to;
+
+  // Of a consolidation of its pool: when the plan was made, which names the plan, and where the
+  // claim was before, for the way back. 0 and empty: none, or it is on the way back.
+  TimePoint plan;
+  std::vector<Allocation> moved_from;
 };
 
 // What a claim was, kept after its end: how long such claims run, and what the planner replays.
@@ -86,6 +93,7 @@ struct PastClaim {
   TeamId team;
   TemplateId template_id;
   ClaimRequest request;
+  std::vector<ClaimRequest> more;
   std::vector<Allocation> allocations;  // Empty: it never held cards.
   TimePoint queued_since;
   TimePoint held_since;

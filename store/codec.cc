@@ -81,6 +81,7 @@ void Fields(V& v, T& claim) {
   v("template_id", claim.template_id);
   v("run_for", claim.run_for);
   v("request", claim.request);
+  v("more", claim.more);
   v("phase", claim.phase);
   v("reason", claim.reason);
   v("allocations", claim.allocations);
@@ -92,6 +93,8 @@ void Fields(V& v, T& claim) {
   v("notice_until", claim.notice_until);
   v("yields_to", claim.yields_to);
   v("moves_to", claim.moves_to);
+  v("plan", claim.plan);
+  v("moved_from", claim.moved_from);
 }
 
 template <typename V, Like<StageTime> T>
@@ -206,11 +209,26 @@ void Fields(V& v, T& past) {
   v("team", past.team);
   v("template_id", past.template_id);
   v("request", past.request);
+  v("more", past.more);
   v("allocations", past.allocations);
   v("queued_since", past.queued_since);
   v("held_since", past.held_since);
   v("ended_at", past.ended_at);
   v("reason", past.reason);
+}
+
+template <typename V, Like<Reservation> T>
+void Fields(V& v, T& reservation) {
+  v("id", reservation.id);
+  v("name", reservation.name);
+  v("team", reservation.team);
+  v("pool", reservation.pool);
+  v("gpu_model", reservation.gpu_model);
+  v("count", reservation.count);
+  v("memory", reservation.memory);
+  v("starts_at", reservation.starts_at);
+  v("ends_at", reservation.ends_at);
+  v("created_at", reservation.created_at);
 }
 
 // From names to enums; the other way is ToString.
@@ -455,6 +473,9 @@ std::string Encode(const Team& team) {
 std::string Encode(const PastClaim& past) {
   return EncodeAny(past);
 }
+std::string Encode(const Reservation& reservation) {
+  return EncodeAny(reservation);
+}
 
 template <>
 Result<Gpu> Decode<Gpu>(std::string_view json) {
@@ -487,6 +508,10 @@ Result<Team> Decode<Team>(std::string_view json) {
 template <>
 Result<PastClaim> Decode<PastClaim>(std::string_view json) {
   return DecodeAny<PastClaim>(json);
+}
+template <>
+Result<Reservation> Decode<Reservation>(std::string_view json) {
+  return DecodeAny<Reservation>(json);
 }
 
 }  // namespace sluice::store

@@ -9,6 +9,7 @@
 #include "model/desktop.h"
 #include "model/gpu.h"
 #include "model/pool.h"
+#include "model/reservation.h"
 #include "model/team.h"
 #include "model/template.h"
 #include "model/user.h"
@@ -53,6 +54,10 @@ template <>
 struct KindOf<PastClaim> {
   static constexpr Kind kKind = Kind::kPastClaim;
 };
+template <>
+struct KindOf<Reservation> {
+  static constexpr Kind kKind = Kind::kReservation;
+};
 
 std::string Encode(const Gpu& gpu);
 std::string Encode(const Claim& claim);
@@ -62,6 +67,7 @@ std::string Encode(const Pool& pool);
 std::string Encode(const User& user);
 std::string Encode(const Team& team);
 std::string Encode(const PastClaim& past);
+std::string Encode(const Reservation& reservation);
 
 template <typename T>
 Result<T> Decode(std::string_view json);
@@ -81,6 +87,8 @@ template <>
 Result<Team> Decode<Team>(std::string_view json);
 template <>
 Result<PastClaim> Decode<PastClaim>(std::string_view json);
+template <>
+Result<Reservation> Decode<Reservation>(std::string_view json);
 
 // A model object and the version it was read at.
 template <typename T>

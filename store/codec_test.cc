@@ -72,6 +72,7 @@ Claim SomeClaim() {
           .template_id = TemplateId("pytorch"),
           .run_for = Duration(9),
           .request = SomeRequest(),
+          .more = {SomeRequest()},
           .phase = ClaimPhase::kCommitted,
           .reason = "In use.",
           .allocations = {{GpuId("GPU-1"), 8_GiB, ComputeMillis(1), ComputeMillis(2)}},
@@ -82,7 +83,9 @@ Claim SomeClaim() {
           .ends_at = At(4),
           .notice_until = At(6),
           .yields_to = ClaimId("clm_2"),
-          .moves_to = {{GpuId("GPU-2"), 8_GiB, ComputeMillis(1), ComputeMillis(2)}}};
+          .moves_to = {{GpuId("GPU-2"), 8_GiB, ComputeMillis(1), ComputeMillis(2)}},
+          .plan = At(7),
+          .moved_from = {{GpuId("GPU-3"), 8_GiB, ComputeMillis(1), ComputeMillis(2)}}};
 }
 
 Desktop SomeDesktop() {
@@ -211,6 +214,18 @@ TEST(Codec, KeepsEveryMemberOfATeam) {
 }
 TEST(Codec, KeepsEveryMemberOfAPastClaim) {
   ExpectSound(ToPast(SomeClaim(), At(9), "Given back."));
+}
+TEST(Codec, KeepsEveryMemberOfAReservation) {
+  ExpectSound(Reservation{.id = ReservationId("rsv_1"),
+                          .name = "课程",
+                          .team = TeamId("tem_1"),
+                          .pool = PoolId("shared"),
+                          .gpu_model = "NVIDIA A10",
+                          .count = 3,
+                          .memory = 8_GiB,
+                          .starts_at = At(1),
+                          .ends_at = At(2),
+                          .created_at = At(3)});
 }
 TEST(Codec, KeepsEveryMemberOfATemplate) {
   Template value = BuiltInTemplates().front();

@@ -18,7 +18,8 @@ std::string_view ToString(Kind kind) {
                                                                       "idempotency",
                                                                       "setting",
                                                                       "team",
-                                                                      "past_claim"};
+                                                                      "past_claim",
+                                                                      "reservation"};
   const auto index = static_cast<size_t>(kind);
   return index < kNames.size() ? kNames[index] : std::string_view("unknown");
 }

@@ -29,8 +29,9 @@ enum class Kind {
   kSetting,      // Single facts: schema version, usual stage times, …
   kTeam,
   kPastClaim,  // Claims that have ended; id = the claim's.
+  kReservation,
 };
-inline constexpr int kKindCount = 13;
+inline constexpr int kKindCount = 14;
 std::string_view ToString(Kind kind);
 
 // A stored object. `version` is the store-wide revision of the commit that last wrote it: it only
