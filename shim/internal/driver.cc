@@ -134,7 +134,8 @@ void FillPointers() {
       continue;
     }
     uint32_t at = PointerBucket(real);
-    while (pointer_row[at] != 0) {
+    // It is there already if a thread ended in here.
+    while (pointer_row[at] != 0 && pointer_row[at] != i + 1) {
       at = (at + 1) % kPointerBuckets;
     }
     pointer_row[at] = static_cast<int16_t>(i + 1);

@@ -4,6 +4,7 @@
 
 #include "shim/internal/driver.h"
 #include "shim/internal/meter.h"
+#include "shim/internal/points.h"
 #include "shim/internal/wait.h"
 
 namespace sluice::shim {
@@ -34,6 +35,16 @@ struct Shelf {
 };
 constinit Shelf shelves[kShelves] = {};
 
+// Of a thread that ended here, the shelf's events are left to the context's end.
+struct ShelfHold : Hold {
+  explicit ShelfHold(Shelf& shelf) : Hold(shelf.lock) {
+    if (Inherited()) {
+      shelf.context = nullptr;
+      shelf.count[0] = shelf.count[1] = 0;
+    }
+  }
+};
+
 // An event that a capture has taken in meanwhile will never say more.
 bool IsCaptureError(CUresult result) {
   return result >= kCaptureFirst && result <= kCaptureLast && result != kCapturedEvent;
@@ -58,7 +69,7 @@ void LearnFrom(Flight& flight, const Burst& burst) {
   }
   const auto ns = static_cast<uint64_t>(static_cast<double>(ms < 1e6F ? ms : 1e6F) * 1e6);
   Learn(burst.key, ns / burst.units);
-  Hold hold(flight.lock);
+  const FlightHold hold(flight);
   flight.launch_ns = flight.launch_ns == 0 ? ns : (flight.launch_ns * 7 + ns) / 8;
 }
 
@@ -105,18 +116,10 @@ Burst* LastOf(Flight& flight, uintptr_t stream) {
 void Join(Burst& last, Burst& burst) {
   const Burst before = last;
   last = burst;
+  SLUICE_POINT("join");
   last.amount_ns += before.amount_ns;
   burst.begin = before.begin;
   burst.end = before.end;
-}
-
-void Publish(const Flight& flight) {
-  region::SlotDevice* const slot = flight.slot.load(std::memory_order_relaxed);
-  if (slot != nullptr) {
-    slot->finished_ns.store(flight.finished_ns, std::memory_order_relaxed);
-    slot->launch_ns.store(flight.launch_ns, std::memory_order_relaxed);
-    slot->submitted_ns.store(flight.submitted_ns, std::memory_order_release);
-  }
 }
 
 // The bursts of a context lose their events: from now on they are taken as done when they should
@@ -125,7 +128,7 @@ void DropEvents(Flight& flight, CUcontext context) {
   for (uint64_t i = 0; i < kBurstsMax; ++i) {
     Burst dropped = {};
     {
-      Hold hold(flight.lock);
+      const FlightHold hold(flight);
       const uint64_t index = flight.head + i;
       if (index >= flight.tail) {
         return;
@@ -167,6 +170,16 @@ uint64_t Left(const Flight& flight, uint64_t now_ns) {
   return whole > off ? whole - off : 0;
 }
 
+void Publish(const Flight& flight) {
+  region::SlotDevice* const slot = flight.slot.load(std::memory_order_relaxed);
+  SLUICE_POINT("flight");
+  if (slot != nullptr) {
+    slot->finished_ns.store(flight.finished_ns, std::memory_order_relaxed);
+    slot->launch_ns.store(flight.launch_ns, std::memory_order_relaxed);
+    slot->submitted_ns.store(flight.submitted_ns, std::memory_order_release);
+  }
+}
+
 void Submit(Flight& flight, uint64_t ns, uint64_t now_ns) {
   if (IsEmpty(flight)) {
     flight.front_since_ns = now_ns;
@@ -177,12 +190,14 @@ void Submit(Flight& flight, uint64_t ns, uint64_t now_ns) {
 }
 
 void Withdraw(Flight& flight, uint64_t ns) {
-  flight.submitted_ns = flight.submitted_ns - ns;
+  const uint64_t open = flight.submitted_ns - flight.finished_ns;
+  flight.submitted_ns = flight.submitted_ns - (ns < open ? ns : open);
   Publish(flight);
 }
 
 void Finish(Flight& flight, uint64_t ns, uint64_t now_ns) {
-  flight.finished_ns = flight.finished_ns + ns;
+  const uint64_t open = flight.submitted_ns - flight.finished_ns;
+  flight.finished_ns = flight.finished_ns + (ns < open ? ns : open);
   flight.front_since_ns = flight.done_ns = now_ns;
   Publish(flight);
 }
@@ -211,6 +226,8 @@ bool Push(Flight& flight, Burst& burst) {
     flight.front_since_ns = NowNs();
   }
   flight.bursts[flight.tail % kBurstsMax] = burst;
+  SLUICE_POINT("burst");
+  KeepOrder();
   flight.tail = flight.tail + 1;
   return true;
 }
@@ -244,7 +261,7 @@ bool Settle(Flight& flight, uint64_t now_ns) {
   const OutsideCaptures outside;
   uint64_t index = 0;
   {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     index = flight.head;
   }
   // A stream is in order: what comes after its first unfinished burst need not be asked for.
@@ -254,7 +271,7 @@ bool Settle(Flight& flight, uint64_t now_ns) {
   for (; unfinished_count < kUnfinishedMax; ++index) {
     Burst burst = {};
     {
-      Hold hold(flight.lock);
+      const FlightHold hold(flight);
       if (index >= flight.tail) {
         break;
       }
@@ -272,7 +289,7 @@ bool Settle(Flight& flight, uint64_t now_ns) {
       continue;
     }
     {
-      Hold hold(flight.lock);
+      const FlightHold hold(flight);
       if (!TakeOut(flight, index, burst, now_ns)) {
         unfinished[unfinished_count++] = burst.stream;
         continue;
@@ -286,7 +303,7 @@ bool Settle(Flight& flight, uint64_t now_ns) {
 }
 
 bool TellIfDone(Flight& flight, uint32_t grant_word) {
-  Hold hold(flight.lock);
+  const FlightHold hold(flight);
   region::SlotDevice* const slot = flight.slot.load(std::memory_order_relaxed);
   if (!IsEmpty(flight) || slot == nullptr) {
     return false;
@@ -311,9 +328,11 @@ void GiveEvents(const Burst& burst) {
 
 CUevent TakeEvent(CUcontext context, bool timed) {
   for (Shelf& shelf : shelves) {
-    Hold hold(shelf.lock);
+    const ShelfHold hold(shelf);
     if (shelf.context == context && shelf.count[timed] > 0) {
-      return shelf.events[timed][--shelf.count[timed]];
+      --shelf.count[timed];
+      SLUICE_POINT("shelf");
+      return shelf.events[timed][shelf.count[timed]];
     }
   }
   CUevent made = nullptr;
@@ -323,7 +342,7 @@ CUevent TakeEvent(CUcontext context, bool timed) {
 
 void GiveEvent(CUcontext context, CUevent event, bool timed) {
   for (Shelf& shelf : shelves) {
-    Hold hold(shelf.lock);
+    const ShelfHold hold(shelf);
     if (shelf.context == nullptr) {
       shelf.context = context;
     }
@@ -354,7 +373,7 @@ void ForgetContextFlight(CUcontext context) {
   for (Shelf& shelf : shelves) {
     Shelf gone = {};
     {
-      Hold hold(shelf.lock);
+      const ShelfHold hold(shelf);
       if (shelf.context == nullptr || shelf.context != context) {
         continue;
       }

@@ -62,10 +62,23 @@ struct Flight {
 
 Flight& FlightOf(Card card);
 
+// After a thread ended while it held the lock: what is in flight is put together again from what is
+// known of it, without its events.
+void Mend(Flight& flight);
+
+struct FlightHold : Hold {
+  explicit FlightHold(Flight& flight) : Hold(flight.lock) {
+    if (Inherited()) {
+      Mend(flight);
+    }
+  }
+};
+
 // All of these require the flight's lock.
 bool IsEmpty(const Flight& flight);
 // What is still to be done, the part of the oldest burst that must have passed taken off.
 uint64_t Left(const Flight& flight, uint64_t now_ns);
+void Publish(const Flight& flight);  // In the slot.
 void Submit(Flight& flight, uint64_t ns, uint64_t now_ns);
 void Withdraw(Flight& flight, uint64_t ns);  // Submitted and not launched after all.
 void Finish(Flight& flight, uint64_t ns, uint64_t now_ns);

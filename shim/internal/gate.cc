@@ -266,7 +266,7 @@ void Turn::EndBefore(Lane& lane) {
   Flight& flight = FlightOf(card_);
   Flight& before = FlightOf(lane.card.load(std::memory_order_relaxed));
   const uintptr_t stream = lane.stream.load(std::memory_order_relaxed);
-  Hold hold(before.lock);
+  const FlightHold hold(before);
   const uint64_t tail = CloseLane(lane, before, since_ns_);
   if (&before == &flight && stream == work_.stream) {
     tail_ns_ = tail;
@@ -294,7 +294,7 @@ bool Turn::CountLoosely(Lane& lane, uint32_t word) {
   }
   Flight& flight = FlightOf(card_);
   {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     const uintptr_t before = lane.stream.load(std::memory_order_relaxed);
     if (const uint64_t tail = CloseLane(lane, flight, since_ns_); tail > 0) {
       PushLoose(flight, before, tail, since_ns_);
@@ -313,7 +313,7 @@ bool Turn::CountLoosely(Lane& lane, uint32_t word) {
 void Turn::TakeOpen(Lane& lane, uint32_t word, uint64_t now_ns) {
   Flight& flight = FlightOf(card_);
   Settle(flight, now_ns);
-  Hold hold(flight.lock);
+  const FlightHold hold(flight);
   Submit(flight, cost_ns_, now_ns);
   Owe(tail_ns_ + cost_ns_);
   Reserve(lane, word, kOpenCreditNs, now_ns);
@@ -322,7 +322,7 @@ void Turn::TakeOpen(Lane& lane, uint32_t word, uint64_t now_ns) {
 // Without credit: for one launch.
 void Turn::TakePaced() {
   Flight& flight = FlightOf(card_);
-  Hold hold(flight.lock);
+  const FlightHold hold(flight);
   Submit(flight, cost_ns_, NowNs());
   Owe(tail_ns_ + cost_ns_);
 }
@@ -332,7 +332,7 @@ bool Turn::TryTake(Lane& lane, uint32_t word, uint64_t now_ns) {
   const uint64_t limit = FlightLimit(grant);
   const uint64_t until = grant.until_ns.load(std::memory_order_relaxed);
   Flight& flight = FlightOf(card_);
-  Hold hold(flight.lock);
+  const FlightHold hold(flight);
   const uint64_t left = Left(flight, now_ns);
   const uint64_t moved = flight.done_ns > since_ns_ ? flight.done_ns : since_ns_;
   const uint64_t patience = kStallNs + 4 * left < kStallNsMax ? kStallNs + 4 * left : kStallNsMax;
@@ -387,7 +387,7 @@ void Turn::PushTail() {
   Burst burst = {};
   bool kept = false;
   {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     burst = ByEstimate(flight, work_.stream, tail_ns_, now);
     burst.context = context_;
     burst.end = end;
@@ -434,13 +434,13 @@ CUresult Turn::Finish(CUresult result) {
   if (result == kSuccess && work_.returns_done) {
     const uint64_t now = NowNs();
     Learn(work_.key, (now - since_ns_) / work_.units);
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     shim::Finish(flight, cost_ns_, now);
     Owe(amount);
   } else if (result == kSuccess) {
     amount += cost_ns_;
   } else {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     Withdraw(flight, cost_ns_);
     Owe(amount);
   }
@@ -457,7 +457,7 @@ CUresult Turn::Finish(CUresult result) {
   Burst burst = {};
   bool pushed = false;
   {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     burst = ByEstimate(flight, work_.stream, amount, end == nullptr ? NowNs() : since_ns_);
     burst.context = context_;
     // A launch that failed between its events teaches nothing, but the end stands for the tail.
@@ -512,7 +512,7 @@ bool AfterBriefDrain(uintptr_t stream, uint64_t now_ns) {
     return true;
   }
   {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     Park(lane, flight, now_ns);
   }
   AskWhatIsDone(flight, now_ns);
@@ -537,7 +537,7 @@ void AfterDrain(uintptr_t stream) {
         (stream != 0 && lane.stream.load(std::memory_order_relaxed) != stream)) {
       continue;
     }
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     if (const uint64_t tail = CloseLane(lane, flight, now); tail > 0) {
       Finish(flight, tail, now);
     }
@@ -577,7 +577,7 @@ void AfterQuery() {
 
 void ForgetGate() {
   ForgetLanes();
-  ForgetThreadNumber();
+  ForgetMarks();
   only_grant.store(nullptr, std::memory_order_relaxed);
   ForgetFlights();
   ForgetWatch();

@@ -3,6 +3,7 @@
 #include "shim/internal/lanes.h"
 
 #include "shim/internal/os.h"
+#include "shim/internal/points.h"
 #include "shim/internal/wait.h"
 
 namespace sluice::shim {
@@ -19,7 +20,7 @@ constinit Lock lanes_lock;
 // before may have ended inside a launch or at the gate.
 ThreadLanes* TakeRow() {
   const uint32_t me = ThreadNumber();
-  Hold hold(lanes_lock);
+  const Hold hold(lanes_lock);
   const int used = lanes_used.load(std::memory_order_relaxed);
   for (int i = 0; i < used; ++i) {
     // A row with this thread's number is of one that ended and had it before.
@@ -37,6 +38,7 @@ ThreadLanes* TakeRow() {
     return &no_lanes;
   }
   all_lanes[used].owner.store(me, std::memory_order_relaxed);
+  SLUICE_POINT("row");
   lanes_used.store(used + 1, std::memory_order_release);
   return &all_lanes[used];
 }
@@ -82,7 +84,7 @@ void TakeLanes() {
     FlightOf(waited - 1).slot.load(std::memory_order_relaxed)->waiting.fetch_sub(1);
   }
   Flight& flight = FlightOf(row->owed_card.load(std::memory_order_relaxed));
-  Hold hold(flight.lock);
+  const FlightHold hold(flight);
   if (const uint64_t owed = row->owed_ns.exchange(0); owed > 0) {
     Finish(flight, owed, NowNs());
   }
@@ -146,13 +148,44 @@ bool Unpark(Lane& lane, Flight& flight, int64_t cost_ns) {
   return true;
 }
 
+// What is open is what bursts, credits and threads between a launch's start and its end stand for.
+void Mend(Flight& flight) {
+  const uint64_t now = NowNs();
+  uint64_t open = 0;
+  for (uint64_t i = flight.head; i < flight.tail && i < flight.head + kBurstsMax; ++i) {
+    Burst& burst = flight.bursts[i % kBurstsMax];
+    open += burst.amount_ns;
+    burst.begin = burst.end = nullptr;
+    burst.context = nullptr;
+    burst.due_ns = now + open;
+  }
+  const int used = lanes_used.load(std::memory_order_acquire);
+  for (int i = 0; i < used; ++i) {
+    const ThreadLanes& row = all_lanes[i];
+    for (const Lane& lane : row.lanes) {
+      const Card card = lane.card.load(std::memory_order_relaxed);
+      open += &FlightOf(card) == &flight ? static_cast<uint64_t>(lane.reserved_ns) : 0;
+    }
+    const Card card = row.owed_card.load(std::memory_order_relaxed);
+    open += &FlightOf(card) == &flight ? row.owed_ns.load(std::memory_order_relaxed) : 0;
+  }
+  if (open <= flight.submitted_ns) {
+    flight.finished_ns = flight.submitted_ns - open;
+  } else {
+    flight.submitted_ns = flight.finished_ns + open;
+  }
+  flight.front_since_ns = flight.done_ns = now;
+  flight.told = false;
+  Publish(flight);
+}
+
 void SettleLanes(Card card, bool closed, uint64_t now_ns) {
   // A thread that has launched nothing for so long is taken as idle.
   constexpr uint64_t kIdleNs = 500'000;
   Flight& flight = FlightOf(card);
   const int used = lanes_used.load(std::memory_order_acquire);
   for (int i = 0; i < used; ++i) {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     SettleDebt(all_lanes[i], card, now_ns);
     for (Lane& lane : all_lanes[i].lanes) {
       if (lane.card.load(std::memory_order_relaxed) != card || lane.reserved_ns == 0) {

@@ -65,6 +65,16 @@ bool AskDriver(const Pool& pool, uint64_t handle, uint64_t& reserved, uint64_t& 
          Cuda(Call::k_cuMemPoolGetAttribute, raw, kPoolUsedCurrent, to_used) == kSuccess;
 }
 
+// What a thread that ended in the middle left is seen by all as a change: the charge is then
+// brought into line with what the driver says. At most its own call's bytes stay charged.
+struct PoolHold : Hold {
+  explicit PoolHold(Pool& pool) : Hold(pool.lock) {
+    if (Inherited()) {
+      ++pool.changes;
+    }
+  }
+};
+
 struct Seen {
   uint64_t changes;
   uint64_t live;
@@ -74,7 +84,7 @@ struct Seen {
 };
 
 Seen Look(Pool& pool) {
-  Hold hold(pool.lock);
+  const PoolHold hold(pool);
   return {pool.changes,
           pool.live,
           pool.pending,
@@ -84,11 +94,12 @@ Seen Look(Pool& pool) {
 
 // False, with nothing changed, when something else has changed since.
 bool SetCharged(Pool& pool, const Seen& seen, uint64_t charged) {
-  Hold hold(pool.lock);
+  const PoolHold hold(pool);
   if (pool.changes != seen.changes) {
     return false;
   }
   pool.charged = charged;
+  SLUICE_POINT("charge");
   ++pool.changes;
   return true;
 }
@@ -187,7 +198,7 @@ PoolIndex FindPool(CUmemoryPool handle) {
 int FreeRow() {
   const int count = pool_count.load(std::memory_order_relaxed);
   for (int i = kFirstHandle; i < count; ++i) {
-    Hold hold(pools[i].lock);
+    const PoolHold hold(pools[i]);
     if (pools[i].handle.load(std::memory_order_relaxed) == 0 && pools[i].charged == 0) {
       return i;
     }
@@ -215,7 +226,7 @@ CUresult EndPool(Pool& pool) {
   }
   uint64_t charged = 0;
   {
-    Hold hold(pool.lock);
+    const PoolHold hold(pool);
     charged = pool.charged;
     pool.charged = 0;
     pool.retired = false;
@@ -238,7 +249,7 @@ void Retire(Pool& pool, CUmemoryPool handle) {
   void* const value = &none;
   Cuda(Call::k_cuMemPoolSetAttribute, handle, kPoolReleaseThreshold, value);
   Cuda(Call::k_cuMemPoolTrimTo, handle, size_t{0});
-  Hold hold(pool.lock);
+  const PoolHold hold(pool);
   pool.retired = true;
 }
 
@@ -256,7 +267,8 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card) {
   if (const PoolIndex known = FindPool(handle); known >= 0) {
     return known;
   }
-  Hold hold(making);
+  // Half made, a pool is known to nobody: the next one takes its row.
+  const Hold hold(making);
   if (const PoolIndex known = FindPool(handle); known >= 0) {
     return known;
   }
@@ -269,6 +281,7 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card) {
   pool.retired = false;
   pool.charged = pool.pending = pool.live = 0;
   pool.patience_us.store(kPatienceUs, std::memory_order_relaxed);
+  SLUICE_POINT("known");
   pool.handle.store(reinterpret_cast<uint64_t>(handle), std::memory_order_release);
   if (row == pool_count.load(std::memory_order_relaxed)) {
     pool_count.store(row + 1, std::memory_order_release);
@@ -302,7 +315,7 @@ CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, Growth growth, uint64_t& 
     }
   }
   SLUICE_POINT("pool");
-  Hold hold(pool.lock);
+  const PoolHold hold(pool);
   pool.charged += charged;
   pool.pending += charged;
   ++pool.changes;
@@ -312,7 +325,7 @@ CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, Growth growth, uint64_t& 
 bool Settle(PoolIndex index, uint64_t charged, int64_t live) {
   Pool& pool = pools[index];
   {
-    Hold hold(pool.lock);
+    const PoolHold hold(pool);
     pool.pending -= charged;
     pool.live += static_cast<uint64_t>(live);
     ++pool.changes;
@@ -323,7 +336,7 @@ bool Settle(PoolIndex index, uint64_t charged, int64_t live) {
 void MarkShrinking(PoolIndex index, uint64_t live_bytes) {
   Pool& pool = pools[index];
   {
-    Hold hold(pool.lock);
+    const PoolHold hold(pool);
     pool.live -= live_bytes < pool.live ? live_bytes : pool.live;
     ++pool.changes;
   }
@@ -368,7 +381,7 @@ void SettlePools() {
       continue;
     }
     // The stream may not have come to the free yet: look again next time until it has.
-    Hold hold(pool.lock);
+    const PoolHold hold(pool);
     if (pool.charged > pool.live + pool.pending) {
       pool.shrinking.store(true, std::memory_order_relaxed);
       again = true;

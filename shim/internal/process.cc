@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// No lock here is held while another is taken, or while the driver is called.
+// No lock here is held while another is taken, or while the driver is called. What they guard needs
+// no mending: the pages and the slot are known once they are there, and what a thread left half
+// done in the ledger is finished as a process's is (region.h).
 #include "shim/internal/process.h"
 
 #include <errno.h>
@@ -47,7 +49,7 @@ struct State {
 constinit State state;
 
 void* MapFile(const char* path, size_t bytes, bool writable) {
-  const int file = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+  const int file = OpenFile(path, writable ? O_RDWR : O_RDONLY);
   if (file < 0) {
     return nullptr;
   }
@@ -58,13 +60,13 @@ void* MapFile(const char* path, size_t bytes, bool writable) {
     at = at == MAP_FAILED ? nullptr : at;
   }
   if (at == nullptr || !writable) {
-    close(file);
+    CloseFile(file);
     return at;
   }
   const int high = fcntl(file, F_DUPFD_CLOEXEC, kLowestFile);
   state.file = high >= 0 ? high : file;
   if (high >= 0) {
-    close(file);
+    CloseFile(file);
   }
   return at;
 }
@@ -73,7 +75,7 @@ void* MapFile(const char* path, size_t bytes, bool writable) {
 // in it. Only what a signal handler may do.
 void ForgetParent() {
   if (state.file >= 0) {
-    close(state.file);
+    CloseFile(state.file);
   }
   state.file = -1;
   state.slot.store(-1, std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 
 #include <climits>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -13,7 +14,21 @@ namespace {
 
 constexpr uint64_t kSecondNs = 1'000'000'000;
 
-constinit thread_local uint32_t own_number = 0;
+// "PID (NAME) STATE …", where the name may hold anything.
+bool FirstThreadEnded() {
+  const int file = OpenFile("/proc/self/stat", O_RDONLY);
+  if (file < 0) {
+    return false;
+  }
+  char text[64] = {};
+  const long got = syscall(SYS_read, file, text, sizeof(text));
+  CloseFile(file);
+  long at = got - 3;
+  while (at >= 0 && text[at] != ')') {
+    --at;
+  }
+  return at >= 0 && text[at + 1] == ' ' && (text[at + 2] == 'Z' || text[at + 2] == 'X');
+}
 
 }  // namespace
 
@@ -37,20 +52,14 @@ void WakeAll(std::atomic<uint32_t>& word) {
   errno = kept;
 }
 
-uint32_t ThreadNumber() {
-  if (own_number == 0) {
-    own_number = static_cast<uint32_t>(syscall(SYS_gettid));
-  }
-  return own_number;
-}
-
-void ForgetThreadNumber() {
-  own_number = 0;
-}
-
 bool ThreadLives(uint32_t number) {
   const int kept = errno;
-  const bool lives = syscall(SYS_tgkill, getpid(), number, 0) == 0 || errno != ESRCH;
+  const int process = getpid();
+  bool lives = syscall(SYS_tgkill, process, number, 0) == 0 || errno != ESRCH;
+  // The first thread keeps its number until the process ends.
+  if (lives && number == static_cast<uint32_t>(process)) {
+    lives = !FirstThreadEnded();
+  }
   errno = kept;
   return lives;
 }

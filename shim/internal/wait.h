@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "shim/internal/os.h"
+
 // The clock and the words that the compute gate sleeps on. errno is kept by all of it.
 namespace sluice::shim {
 
@@ -16,8 +18,9 @@ void AwaitChange(const std::atomic<uint32_t>& word, uint32_t seen, uint64_t ns_m
 void WakeAll(std::atomic<uint32_t>& word);
 
 // The calling thread's number, and whether a thread of this process has it.
-uint32_t ThreadNumber();
-void ForgetThreadNumber();  // In a forked child.
+inline uint32_t ThreadNumber() {
+  return OwnMark() & kMarkNumber;
+}
 bool ThreadLives(uint32_t number);
 
 }  // namespace sluice::shim

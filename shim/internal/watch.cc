@@ -14,6 +14,8 @@
 #include "shim/internal/elf.h"
 #include "shim/internal/flight.h"
 #include "shim/internal/gate.h"
+#include "shim/internal/os.h"
+#include "shim/internal/points.h"
 #include "shim/internal/wait.h"
 
 extern "C" int __cxa_atexit(void (*function)(void*), void* argument, void* dso_handle);
@@ -39,8 +41,9 @@ constexpr uint64_t kStandingNs = 100 * kMilli;
 constexpr uint64_t kAgainNs = 1'000 * kMilli;
 constexpr size_t kStackBytes = size_t{512} << 10;
 
-enum Watcher : uint32_t { kNone = 0, kAwake = 1, kDozes = 2 };
+enum Watcher : uint32_t { kNone = 0, kAwake = 1, kDozes = 2, kBegins = 3 };
 constinit std::atomic<uint32_t> watcher{kNone};
+constinit std::atomic<uint32_t> beginner{0};  // The thread that starts it.
 constinit std::atomic<uint64_t> failed_ns{0};
 constinit std::atomic<uint32_t> cards{0};  // One bit per card that was ever gated.
 
@@ -126,17 +129,17 @@ int OpenBell() {
       !bell.tried_ns.compare_exchange_strong(tried, now, std::memory_order_relaxed)) {
     return -1;
   }
-  const int low = open(region::kBellPath, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  const int low = OpenFile(region::kBellPath, O_RDWR | O_NONBLOCK);
   struct stat found = {};
   if (low < 0 || !StatFile(low, found) || !S_ISFIFO(found.st_mode)) {
     if (low >= 0) {
-      close(low);
+      CloseFile(low);
     }
     return -1;
   }
   const int high = fcntl(low, F_DUPFD_CLOEXEC, kLowestFile);
   if (high >= 0) {
-    close(low);
+    CloseFile(low);
   }
   const int file = high >= 0 ? high : low;
   bell.device.store(found.st_dev, std::memory_order_relaxed);
@@ -163,7 +166,7 @@ Look LookAfter(Card card, const region::PolicyPage& policy, CUcontext& current) 
   Flight& flight = FlightOf(card);
   CUcontext wanted = nullptr;
   {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     wanted = flight.head == flight.tail ? nullptr : flight.bursts[flight.head % kBurstsMax].context;
   }
   if (wanted != nullptr && wanted != current && Cuda(Call::k_cuCtxSetCurrent, wanted) == 0) {
@@ -174,7 +177,7 @@ Look LookAfter(Card card, const region::PolicyPage& policy, CUcontext& current) 
   bool empty = false;
   uint64_t left = 0;
   {
-    Hold hold(flight.lock);
+    const FlightHold hold(flight);
     empty = IsEmpty(flight);
     left = Left(flight, NowNs());
   }
@@ -217,6 +220,11 @@ bool LookRound(const region::PolicyPage& policy, CUcontext& current) {
 }
 
 void* Run(void*) {
+  uint32_t begins = kBegins;
+  if (!watcher.compare_exchange_strong(begins, kAwake)) {
+    return nullptr;  // Whoever started this ended, and another was started.
+  }
+  beginner.store(0, std::memory_order_relaxed);
   prctl(PR_SET_NAME, "sluice-gate", 0, 0, 0);
   stop.thread.store(ThreadNumber(), std::memory_order_relaxed);
   {
@@ -275,13 +283,32 @@ bool StartThread() {
   return started;
 }
 
+// Requires: this thread is the beginner, until the watch itself says that it has begun.
+void Begin() {
+  uint32_t before = kNone;
+  const bool none = watcher.compare_exchange_strong(before, kBegins) || before == kBegins;
+  SLUICE_POINT("watch");
+  if (none) {
+    RegisterStop();
+  }
+  if (none && StartThread()) {
+    return;
+  }
+  if (none) {
+    failed_ns.store(NowNs(), std::memory_order_relaxed);
+    before = kBegins;
+    watcher.compare_exchange_strong(before, kNone);
+  }
+  beginner.store(0, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 void Watch(Card card) {
   if ((cards.load(std::memory_order_relaxed) >> card & 1) == 0) {
     cards.fetch_or(uint32_t{1} << card, std::memory_order_relaxed);
   }
-  uint32_t state = watcher.load(std::memory_order_seq_cst);
+  const uint32_t state = watcher.load(std::memory_order_seq_cst);
   if (state == kAwake) {
     return;
   }
@@ -292,13 +319,10 @@ void Watch(Card card) {
   }
   const uint64_t failed = failed_ns.load(std::memory_order_relaxed);
   const int kept = errno;
-  if ((failed == 0 || NowNs() - failed >= kAgainNs) &&
-      watcher.compare_exchange_strong(state, kAwake)) {
-    RegisterStop();
-    if (!StartThread()) {
-      failed_ns.store(NowNs(), std::memory_order_relaxed);
-      watcher.store(kNone, std::memory_order_relaxed);
-    }
+  uint32_t other = beginner.load(std::memory_order_relaxed);
+  if ((failed == 0 || NowNs() - failed >= kAgainNs) && (other == 0 || !ThreadLives(other)) &&
+      beginner.compare_exchange_strong(other, ThreadNumber())) {
+    Begin();
   }
   errno = kept;
 }
@@ -310,13 +334,14 @@ void Ring() {
     file = OpenBell();
   }
   if (file >= 0) {
-    [[maybe_unused]] const ssize_t written = write(file, "", 1);
+    WriteByte(file);
   }
   errno = kept;
 }
 
 void ForgetWatch() {
   watcher.store(kNone, std::memory_order_relaxed);
+  beginner.store(0, std::memory_order_relaxed);
   failed_ns.store(0, std::memory_order_relaxed);
   cards.store(0, std::memory_order_relaxed);
   stop.pid.store(0, std::memory_order_relaxed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the points of points.h do in the property test's build.
+// What the points of points.h do in the build that tests have for them.
 #include <cstring>
 #include <errno.h>
 #include <signal.h>
@@ -11,6 +11,7 @@
 namespace {
 
 constinit thread_local int passes_left = 0;  // Of the thread that is to stop.
+constinit thread_local bool ends = false;    // It ends there.
 constinit char wanted[16] = {};
 constinit int asks = -1;
 
@@ -20,7 +21,15 @@ constinit int asks = -1;
 // ends its process or goes on as is answered there. 0: it does not stop any more.
 extern "C" [[gnu::visibility("default")]] void SluiceStopAt(const char* name, int nth, int socket) {
   strncpy(wanted, name, sizeof(wanted) - 1);
+  ends = false;
   asks = socket;
+  passes_left = nth;
+}
+
+// The same, but it sends itself SIGUSR1, whose handler is to end it.
+extern "C" [[gnu::visibility("default")]] void SluiceEndAt(const char* name, int nth) {
+  strncpy(wanted, name, sizeof(wanted) - 1);
+  ends = true;
   passes_left = nth;
 }
 
@@ -28,6 +37,10 @@ namespace sluice {
 
 void PassPoint(const char* name) {
   if (passes_left <= 0 || strcmp(wanted, name) != 0 || --passes_left > 0) {
+    return;
+  }
+  if (ends) {
+    raise(SIGUSR1);
     return;
   }
   const int kept = errno;
