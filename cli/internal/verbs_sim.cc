@@ -7,10 +7,11 @@
 #include <map>
 #include <memory>
 #include <sstream>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/internal/print.h"
+#include "cli/internal/progress.h"
+#include "cli/internal/sim_words.h"
 #include "cli/internal/verb.h"
 #include "sim/policies.h"
 #include "sim/report.h"
@@ -18,38 +19,6 @@
 
 namespace sluice::cli {
 namespace {
-
-template <typename T>
-T Need(Result<T> result) {
-  if (result) return std::move(*result);
-  throw CommandFailed{{.exit_code = kError, .text = result.error().message, .code = {}}};
-}
-
-// A bar on the terminal's last line, if errors go to a terminal; else nothing.
-class Progress {
- public:
-  explicit Progress(std::string what)
-      : what_(std::move(what)), shown_(isatty(STDERR_FILENO) == 1) {}
-  ~Progress() {
-    if (shown_ && percent_ >= 0) Err("\r\033[K");
-  }
-  Progress(const Progress&) = delete;
-  Progress& operator=(const Progress&) = delete;
-
-  void Show(size_t done, size_t of) {
-    const int percent = of == 0 ? 100 : static_cast<int>(done * 100 / of);
-    if (!shown_ || percent == percent_) return;
-    percent_ = percent;
-    const auto full = static_cast<size_t>(percent / 4);
-    Err(fmt::format(
-        "\r{} [{}{}] {}%", what_, std::string(full, '#'), std::string(25 - full, '.'), percent));
-  }
-
- private:
-  std::string what_;
-  bool shown_;
-  int percent_ = -1;
-};
 
 struct ReplayWords {
   std::string nodes;
@@ -60,6 +29,7 @@ struct ReplayWords {
   double load = 1.3;
   int moves = 0;
   std::string explain;
+  TimedWords timed;
 };
 
 sim::ArrivalOrder OrderFor(const ReplayWords& words, const sim::Variant& variant) {
@@ -110,6 +80,7 @@ void PrintReplay(const sim::ReplayResult& result) {
 }
 
 int Replay(const ReplayWords& words, bool json) {
+  if (words.timed.timed) return ReplayInTime(words.nodes, words.pods, words.timed, json);
   const sim::Variant variant{.name = words.pods,
                              .nodes = Need(sim::ReadNodes(words.nodes)),
                              .pods = Need(sim::ReadPods(words.pods))};
@@ -179,6 +150,7 @@ Action MakeReplay(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0, 10'000));
   app.add_option("--explain", words->explain, "A pod's name: where it went or why nowhere");
+  AddTimedOptions(app, words->timed);
   return [words](Context& context) { return Replay(*words, context.json); };
 }
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/units.h"
+#include "model/claim.h"
+#include "model/gpu.h"
+#include "model/team.h"
+#include "scheduler/estimate.h"
+#include "scheduler/queue.h"
+
+// Claims that come, wait, run and go, in virtual time, through the functions that control uses:
+// WalkQueue, Decide, EstimateStarts. No I/O, clock or threads; equal arguments give equal results.
+namespace sluice::sim {
+
+struct TimedClaim {
+  ClaimId id;  // No two alike.
+  ClaimRequest request;
+  TeamId team;
+  std::string kind;  // Claims of one kind run about as long; see scheduler::Waiting.
+  std::string size;  // The class under which its wait is shown: "share", "2 cards".
+  TimePoint arrives;
+  Duration runs{0};      // From its start to its end, which only the replay knows…
+  bool says_so = false;  // …unless it says so when it comes, as a desktop with a set end does.
+};
+
+// Who is served next; where a claim goes is decided by scheduler::Decide for both.
+enum class Discipline {
+  kFifo,   // Strictly in the order of coming: nobody is placed before the first in the queue.
+  kQueue,  // scheduler::WalkQueue.
+};
+std::string_view ToString(Discipline discipline);
+
+// The fleet after all that happens at one moment, for tests.
+struct TimedState {
+  TimePoint now;
+  std::span<const Gpu> fleet;
+  std::span<const scheduler::Waiting> waiting;
+};
+
+struct TimedOptions {
+  Discipline discipline = Discipline::kQueue;
+  scheduler::QueueRules rules;
+  // Every so-manieth arrival is told when it is likely to start, if it has to wait; 0: none. The
+  // estimate knows what has come, run and ended until then, and nothing else.
+  int estimate_every = 0;
+  scheduler::EstimateRules estimates;
+  std::function<void(size_t done, size_t of)> on_progress;  // Arrivals. May be empty.
+  std::function<void(const TimedState&)> on_state;          // May be empty.
+};
+
+// Seconds from coming to starting, of claims that started. Percentiles are the smallest wait that
+// so many do not pass.
+struct WaitFigures {
+  int64_t claims = 0;
+  int64_t waited = 0;  // Of these, those that did not start at once.
+  double mean_s = 0;
+  double p50_s = 0;
+  double p95_s = 0;
+  double p99_s = 0;
+  double max_s = 0;
+};
+
+// Of claims that had to wait: the range [earliest, latest] they were given when they came.
+struct RangeFigures {
+  int64_t asked = 0;
+  int64_t given = 0;   // Both ends were known.
+  int64_t inside = 0;  // Of those given: the start lay in the range.
+  int64_t early = 0;   // Of those given: it started before the range…
+  int64_t late = 0;    // …or after it.
+  double width_s = 0;  // Of those given: the median.
+};
+
+struct TimedOutcome {
+  std::optional<TimePoint> started;
+  std::vector<Allocation> allocations;  // Empty: it never started.
+  std::string refused;                  // Why; empty: it started.
+};
+
+// A card's worth is the part of a card's memory that a claim holds (of each of its cards), or,
+// while it waits, would hold of the smallest card that admits it.
+struct TimedResult {
+  int64_t claims = 0;
+  int64_t starts = 0;
+  int64_t refused = 0;  // They fit no empty fleet, or their team's limit.
+  WaitFigures wait;
+  std::map<std::string, WaitFigures> wait_by_size;
+  int64_t longest_queue = 0;
+  double gpu_hours_held = 0;  // Cards' worth over time, from the first arrival to the last end.
+  // Card time held idle while somebody waits who would fit in total: at each moment the smaller of
+  // what is free of all cards together, and what those claims ask together that each ask for no
+  // more than that. Nobody can be rid of all of it: what is free may lie on several cards.
+  double gpu_hours_lost = 0;
+  double utilisation_pct = 0;  // Held, of the fleet, from the first arrival to the last one.
+  double offered_pct = 0;      // Asked, of the fleet, over the same time, refused claims apart.
+  double hours = 0;            // From the first arrival to the last end.
+  RangeFigures ranges;
+  std::vector<TimedOutcome> outcomes;  // By claim, in the order given.
+};
+
+// `fleet` is taken as it is, its shares apart; cards that are not in service take nothing.
+// Requires: claims run longer than 0.
+TimedResult ReplayTimed(std::span<const Gpu> fleet,
+                        std::span<const Team> teams,
+                        std::span<const TimedClaim> claims,
+                        const TimedOptions& options);
+
+}  // namespace sluice::sim
