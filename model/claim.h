@@ -98,7 +98,8 @@ struct PastClaim {
   TimePoint queued_since;
   TimePoint held_since;
   TimePoint ended_at;
-  std::string reason;  // Why it ended.
+  Duration idle_for{0};  // A desktop's time from the last input to its end; 0: not known.
+  std::string reason;    // Why it ended.
 };
 
 // Requires: `claim` has not ended.

@@ -214,6 +214,7 @@ void Fields(V& v, T& past) {
   v("queued_since", past.queued_since);
   v("held_since", past.held_since);
   v("ended_at", past.ended_at);
+  v("idle_for", past.idle_for);
   v("reason", past.reason);
 }
 

@@ -213,7 +213,9 @@ TEST(Codec, KeepsEveryMemberOfATeam) {
                    .created_at = At(1)});
 }
 TEST(Codec, KeepsEveryMemberOfAPastClaim) {
-  ExpectSound(ToPast(SomeClaim(), At(9), "Given back."));
+  PastClaim past = ToPast(SomeClaim(), At(9), "Given back.");
+  past.idle_for = Duration(7);
+  ExpectSound(past);
 }
 TEST(Codec, KeepsEveryMemberOfAReservation) {
   ExpectSound(Reservation{.id = ReservationId("rsv_1"),
