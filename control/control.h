@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "model/claim.h"
 #include "model/desktop.h"
+#include "model/pool.h"
 #include "runtime/runtime.h"
 #include "store/store.h"
 
@@ -28,7 +29,9 @@
 //            by itself (idle, end of its time, failure), and deletes the row at the end. A failed
 //            desktop is tried again when `desired` becomes running or the generation is raised.
 //   Claim    Control makes the desktops' claims. The portal makes a run's (phase pending, run_pid
-//            and run_pid_start set); it then moves only through control: StartRun and Release.
+//            and run_pid_start set); it then moves only through control: StartRun and Release. What
+//            a pending claim asks for is changed by the portal, as AskInstead gives it and together
+//            with its desktop's row.
 //   Gpu      Control. The portal changes `mode` between shared and cordoned. `last_seen` is written
 //            once a minute; `health` is what says that a card is stale.
 namespace sluice::control {
@@ -82,6 +85,7 @@ struct QueuePlace {
   int position = 0;  // 1 is next.
   int waiting = 0;
   std::string reason;
+  std::string summary;      // Of all cards, see Explained; may be a few seconds old.
   bool over_quota = false;  // It waits for its own team, not for cards.
   std::optional<TimePoint> next_likely;
   StartRange start;
@@ -105,6 +109,82 @@ struct Offer {
   bool never = false;
   bool over_quota = false;  // It would wait for its own team, not for cards.
   StartRange start;         // Of one that would wait for cards.
+};
+
+// What one card says to a request.
+struct CardAnswer {
+  GpuId gpu;
+  NodeId node;
+  int index = 0;
+  std::string model;
+  bool simulated = false;
+  bool fits = false;
+  std::string words;  // "too little memory (6 GiB free)", "another model", "free".
+};
+
+// Another request, which would be placed now.
+struct Substitute {
+  ClaimRequest request;
+  std::string words;         // What is other: "6 GiB", "on NVIDIA L4".
+  bool keeps_place = false;  // See AskInstead.
+};
+
+// Whose request is to be explained.
+struct ExplainQuestion {
+  ClaimRequest request;
+  TeamId team;    // Empty: none.
+  ClaimId claim;  // That waits with it; empty: it is asked as if it came now.
+};
+
+// Why a request is not served now, and what would be.
+struct Explained {
+  enum class Answer { kNow, kWaits, kOverQuota, kNever };
+  Answer answer = Answer::kWaits;
+  std::string reason;   // Of the queue; empty for kNow.
+  std::string summary;  // "24 cards: 11 too little memory (largest free 6 GiB), 9 another model".
+  std::vector<CardAnswer> cards;
+  std::vector<Substitute> alternatives;  // The nearest first.
+};
+
+// Whether `other` takes no more of anything than `request` does, of the same cards or of more.
+bool AsksNoMore(const ClaimRequest& request, const ClaimRequest& other);
+
+// A pending claim that asks for `wish` from now on. It keeps its place in the queue if that asks no
+// more; else it counts as having come now, so that nobody is overtaken by a larger wish. Priority
+// and named cards stay as they are.
+Claim AskInstead(Claim claim, const ClaimRequest& wish, TimePoint now);
+
+// How the cards are chosen now.
+struct PlacementState {
+  PlacementPolicy in_force = PlacementPolicy::kTightestCard;
+  std::string note;   // What it goes by, or why it is another than the pool's; may be empty.
+  TimePoint made_at;  // When what it goes by was worked out; zero: it goes by nothing.
+};
+
+// What a change of a pool's rules would do to one desktop or run.
+struct PoolEffect {
+  enum class Kind {
+    kStarts,          // It waits, and would start.
+    kWaits,           // It would start, and would wait.
+    kRefused,         // It would be refused.
+    kElsewhere,       // Had all been placed anew, it would be on another card.
+    kBelowSmallest,   // Its share is smaller than could be asked for then.
+    kOverGuaranteed,  // More is guaranteed on its card than could be then.
+  };
+  Kind kind = Kind::kStarts;
+  ClaimId claim;      // Empty: it holds nothing and waits for nothing.
+  DesktopId desktop;  // Empty for a run.
+  std::string detail;
+};
+std::string_view ToString(PoolEffect::Kind kind);
+
+struct PoolTrial {
+  std::vector<PoolEffect> effects;
+  PlacementState placement;  // As it would be.
+  // The largest share that would be free on one card, if all that is held now had been placed anew,
+  // by the rules as they are and by the changed ones.
+  Bytes largest_free_before;
+  Bytes largest_free_after;
 };
 
 // Whom control works with. All must outlive it.
@@ -139,6 +219,19 @@ class Control {
 
   // Per card model, what such a share would get now.
   virtual std::vector<Offer> Offers(const OfferQuestion& question) = 0;
+
+  // Why the request is not served now, card by card, and what would be placed instead: each
+  // alternative has been tried against the queue as it stands. Costs some walks of the queue. Fails
+  // with what the store said.
+  virtual Result<Explained> Explain(const ExplainQuestion& question) = 0;
+
+  // Of the machine's pool.
+  virtual PlacementState Placement() = 0;
+
+  // What the pool as given would change for whoever waits or holds something. Nothing is written.
+  // May take seconds when its policy is one that goes by what is expected. Fails with what the
+  // store said.
+  virtual Result<PoolTrial> TryPool(const Pool& pool) = 0;
 
   // A run whose claim is reserved starts: makes the share's regions, commits the claim and returns
   // what its processes need. Repeating it gives the same answer. Fails with kNotFound,

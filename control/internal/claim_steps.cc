@@ -55,6 +55,26 @@ std::string KindOf(const Claim& claim) {
 
 }  // namespace
 
+bool AsksNoMore(const ClaimRequest& request, const ClaimRequest& other) {
+  const bool same_cards = (other.gpu_model.empty() || other.gpu_model == request.gpu_model) &&
+                          (other.vendor.empty() || other.vendor == request.vendor);
+  const bool best_effort = !other.guarantee_by_memory && other.guarantee == ComputeMillis(0);
+  const bool less_compute =
+      best_effort || (other.guarantee_by_memory == request.guarantee_by_memory &&
+                      other.guarantee <= request.guarantee);
+  return same_cards && less_compute && other.count <= request.count &&
+         other.memory <= request.memory && other.whole <= request.whole;
+}
+
+Claim AskInstead(Claim claim, const ClaimRequest& wish, TimePoint now) {
+  if (!AsksNoMore(claim.request, wish)) claim.queued_since = now;
+  ClaimRequest request = wish;
+  request.only = claim.request.only;
+  request.priority = claim.request.priority;
+  claim.request = std::move(request);
+  return claim;
+}
+
 bool Holds(const Claim& claim) {
   return claim.phase == ClaimPhase::kReserved || claim.phase == ClaimPhase::kCommitted;
 }
@@ -130,12 +150,12 @@ std::shared_ptr<const scheduler::RunHistory> HistoryOf(const World& world, TimeP
 
 QueueRows QueueRowsOf(const World& world,
                       TimePoint now,
-                      std::shared_ptr<const scheduler::RunHistory> history) {
+                      std::shared_ptr<const scheduler::RunHistory> history,
+                      const PlacementPlan* plan) {
   QueueRows rows;
   rows.now = now;
   rows.history = history != nullptr ? std::move(history) : HistoryOf(world, now);
-  rows.snapshot.gpus.reserve(world.gpus.size());
-  for (const auto& [id, row] : world.gpus) rows.snapshot.gpus.push_back(row.value);
+  rows.snapshot = SnapshotOf(world, plan);
   for (const auto& [id, row] : world.teams) rows.teams.push_back(row.value);
   for (const auto& [id, row] : world.claims) {
     const Claim& claim = row.value;

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "control/control.h"
+#include "control/internal/placement.h"
 #include "control/internal/world.h"
 #include "scheduler/queue.h"
 
@@ -52,10 +53,12 @@ struct QueueRows {
 
   scheduler::QueueInput Input() const;
 };
-// With `history`, or the world's own when it is null.
+// With `history`, or the world's own when it is null, and the plan by which cards are chosen (null:
+// none).
 QueueRows QueueRowsOf(const World& world,
                       TimePoint now,
-                      std::shared_ptr<const scheduler::RunHistory> history);
+                      std::shared_ptr<const scheduler::RunHistory> history,
+                      const PlacementPlan* plan);
 std::shared_ptr<const scheduler::RunHistory> HistoryOf(const World& world, TimePoint now);
 
 // One answer of the queue and what follows from it.

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/internal/explain_steps.h"
 #include "control/internal/share_writes.h"
 
 namespace sluice::control {
@@ -81,7 +82,7 @@ void Controller::Loop() {
     const Duration tick =
         AnythingStarting() ? std::min(kTickWhileStarting, options_.tick) : options_.tick;
     inbox_.WaitFor(tick, [](const Inbox& inbox) {
-      return inbox.nudged || inbox.stopping || !inbox.results.empty();
+      return inbox.nudged || inbox.stopping || !inbox.results.empty() || inbox.placement;
     });
     if (inbox_.With([](Inbox& inbox) { return inbox.stopping; })) return;
   }
@@ -112,6 +113,7 @@ int Controller::Pass() {
   }
   int steps = ShiftByClockJump();
   steps += StepGpus();
+  steps += StepPlacement();
   steps += StepQueue();
   steps += StepDesktops();
   steps += StepClaims();
@@ -131,6 +133,10 @@ void Controller::TakeInbox() {
       if (!done) ending_[id] = partners_.clock.Steady() + kBackoffFirst;
     }
     inbox.ended.clear();
+    if (inbox.placement) {
+      made_placement_ = std::exchange(inbox.placement, std::nullopt);
+      placement_asked_ = false;
+    }
   });
   for (JobResult& result : results) {
     const auto found = tracks_.find(result.desktop);
@@ -222,7 +228,7 @@ QueueRows Controller::QueueRowsNow() {
     history_ = HistoryOf(follower_.world(), now);
     history_drawn_ = steady;
   }
-  return QueueRowsOf(follower_.world(), now, history_);
+  return QueueRowsOf(follower_.world(), now, history_, PlacementNow());
 }
 
 // The places in the queue, and when it is likely to move: drawn anew when something started, ended
@@ -235,11 +241,17 @@ void Controller::PublishQueue(std::map<ClaimId, QueuePlace> places, const QueueR
   } else if (seen != ranges_seen_ || steady - ranges_drawn_ >= kRangesEvery) {
     ranges_ = StartRanges(rows);
     ranges_drawn_ = steady;
+    summaries_.clear();
+    for (const scheduler::Waiting& one : rows.waiting) {
+      summaries_[one.id] = SummaryIn(rows.snapshot, one.request);
+    }
   }
   ranges_seen_ = seen;
   for (auto& [id, place] : places) {
     const auto range = ranges_.find(id);
     if (range != ranges_.end() && !place.over_quota) place.start = range->second;
+    const auto summary = summaries_.find(id);
+    if (summary != summaries_.end()) place.summary = summary->second;
   }
   places_.With([&](auto& published) { published = std::move(places); });
 }
@@ -500,7 +512,8 @@ std::vector<Offer> Controller::Offers(const OfferQuestion& question) {
   // is room and has asked for it is in the queue for the next one.
   auto rows = asked_.With([&](WorldFollower& follower) -> Result<QueueRows> {
     if (const auto seen = follower.Refresh(); !seen) return Fail(seen.error());
-    return QueueRowsOf(follower.world(), partners_.clock.Now(), nullptr);
+    const auto plan = shown_placement_.With([](const auto& shown) { return shown; });
+    return QueueRowsOf(follower.world(), partners_.clock.Now(), nullptr, plan ? &*plan : nullptr);
   });
   if (rows) return OffersFor(*rows, question);
   Log(LogLevel::kWarning, "the store cannot be read for an offer: {}", rows.error().message);

@@ -16,6 +16,7 @@
 #include "control/internal/desktop_steps.h"
 #include "control/internal/gpu_steps.h"
 #include "control/internal/launch_times.h"
+#include "control/internal/placement.h"
 #include "control/internal/workers.h"
 #include "control/internal/world.h"
 
@@ -42,6 +43,9 @@ class Controller : public Control {
   void ReportViewers(const DesktopId& desktop, const ViewerReport& report) override;
   std::optional<QueuePlace> PlaceInQueue(const ClaimId& claim) override;
   std::vector<Offer> Offers(const OfferQuestion& question) override;
+  Result<Explained> Explain(const ExplainQuestion& question) override;
+  PlacementState Placement() override;
+  Result<PoolTrial> TryPool(const Pool& pool) override;
   Result<agent::PreparedShare> StartRun(const ClaimId& claim, uint32_t tenant_uid) override;
   Result<void> Release(const ClaimId& claim, const std::string& reason) override;
   Result<void> Resize(const ClaimId& claim, const ClaimRequest& wish) override;
@@ -58,6 +62,7 @@ class Controller : public Control {
     bool stopping = false;
     std::vector<JobResult> results;
     std::map<ClaimId, bool> ended;  // Claims whose ending job is done; whether it succeeded.
+    std::optional<PlacementPlan> placement;
   };
   // What this process knows of a desktop beside its row.
   struct Track {
@@ -83,6 +88,11 @@ class Controller : public Control {
   int StepQueue();
   QueueRows QueueRowsNow();
   void PublishQueue(std::map<ClaimId, QueuePlace> places, const QueueRows& rows);
+  void LoadPlacement();
+  void TakePlacement(std::optional<PlacementPlan> plan);
+  const PlacementPlan* PlacementNow() const;
+  int StepPlacement();
+  Result<World> WorldAsked();
   int StepDesktops();
   int StepDesktop(const DesktopId& id);
   int StepClaims();
@@ -117,12 +127,18 @@ class Controller : public Control {
   Guarded<std::map<ClaimId, QueuePlace>> places_;
   Guarded<WorldFollower> asked_;  // For questions from any thread.
   Guarded<LaunchTimes> times_;
+  Guarded<std::optional<PlacementPlan>> shown_placement_;  // As placement_.
 
   WorldFollower follower_;
   IdSequence claim_ids_{"clm"};  // In order, as the queue's last word is the id.
   std::map<DesktopId, Track> tracks_;
+  std::optional<PlacementPlan> placement_;  // In force.
+  bool placement_loaded_ = false;
+  bool placement_asked_ = false;                 // One is being made.
+  std::optional<PlacementPlan> made_placement_;  // To be written.
   std::map<ClaimId, StartRange> ranges_;
-  std::pair<size_t, size_t> ranges_seen_;  // How many waited and held when they were drawn.
+  std::map<ClaimId, std::string> summaries_;  // Drawn with the ranges.
+  std::pair<size_t, size_t> ranges_seen_;     // How many waited and held when they were drawn.
   Duration ranges_drawn_{0};
   std::shared_ptr<const scheduler::RunHistory> history_;
   Duration history_drawn_{0};

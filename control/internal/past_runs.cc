@@ -2,12 +2,21 @@
 #include "control/internal/past_runs.h"
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 namespace sluice::control {
 namespace {
 
 // Enough for a range, and recent enough to follow a change of habits.
 constexpr size_t kRunsMax = 2'000;
+
+// Which demands count as one: all that decides where they fit.
+scheduler::Demand DemandOf(const ClaimRequest& request) {
+  ClaimRequest usual = request;
+  usual.only.clear();
+  return scheduler::ToDemand(usual);
+}
 
 }  // namespace
 
@@ -21,7 +30,8 @@ void PastRuns::Add(const PastClaim& past) {
   if (past.held_since == TimePoint() || past.ended_at < past.held_since) return;
   runs_.insert_or_assign(past.id,
                          Run{.kind = KindOfRun(past.owner_kind, past.template_id),
-                             .lasted = past.ended_at - past.held_since});
+                             .lasted = past.ended_at - past.held_since,
+                             .request = past.request});
   if (runs_.size() > kRunsMax) runs_.erase(runs_.begin());
 }
 
@@ -49,6 +59,22 @@ scheduler::RunHistory PastRuns::HistoryWith(const std::vector<Running>& running,
   }
   history.Close();
   return history;
+}
+
+std::vector<scheduler::ExpectedRequest> PastRuns::Asked(size_t kinds_max) const {
+  std::map<scheduler::Demand, scheduler::ExpectedRequest> kinds;
+  for (const auto& [id, run] : runs_) {
+    scheduler::ExpectedRequest& kind = kinds[DemandOf(run.request)];
+    if (kind.count++ > 0) continue;
+    kind.request = run.request;
+    kind.request.only.clear();
+    kind.request.priority = 0;
+  }
+  std::vector<scheduler::ExpectedRequest> asked;
+  for (auto& [demand, kind] : kinds) asked.push_back(std::move(kind));
+  std::ranges::stable_sort(asked, std::greater(), &scheduler::ExpectedRequest::count);
+  asked.resize(std::min(asked.size(), kinds_max));
+  return asked;
 }
 
 }  // namespace sluice::control

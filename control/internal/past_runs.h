@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "model/claim.h"
 #include "scheduler/estimate.h"
+#include "scheduler/scheduler.h"
 
 namespace sluice::control {
 
@@ -28,10 +29,17 @@ class PastRuns {
   };
   scheduler::RunHistory HistoryWith(const std::vector<Running>& running, TimePoint now) const;
 
+  // How many of them have held cards.
+  size_t ran() const { return runs_.size(); }
+  // What they asked for and how often, the `kinds_max` most frequent. Priority and named cards are
+  // left out: they are about one time, not about what is to be expected.
+  std::vector<scheduler::ExpectedRequest> Asked(size_t kinds_max) const;
+
  private:
   struct Run {
     std::string kind;
     Duration lasted;
+    ClaimRequest request;
   };
   std::set<ClaimId> ids_;
   std::map<ClaimId, Run> runs_;  // By id, which is by time.

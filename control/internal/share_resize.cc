@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/internal/claim_steps.h"
+#include "control/internal/placement.h"
 #include "control/internal/share_rules.h"
 #include "control/internal/share_writes.h"
 #include "scheduler/scheduler.h"
@@ -38,7 +39,10 @@ Result<Plan> PlanResize(store::Store& store,
   for (const Allocation& held : claim.value.allocations) {
     auto gpu = store::Read<Gpu>(store, held.gpu.text());
     if (!gpu) return Fail(gpu.error());
-    const auto answer = scheduler::Resize(gpu->value, claim.value.id, wish);
+    const auto pool = store::Read<Pool>(store, gpu->value.pool.text());
+    Gpu offered = gpu->value;
+    offered.compute = ComputeToGive(offered, pool ? pool->value : Pool());
+    const auto answer = scheduler::Resize(offered, claim.value.id, wish);
     if (const auto* refused = std::get_if<scheduler::WaitFor>(&answer)) {
       return Fail(Code::kResourceExhausted, refused->reason);
     }

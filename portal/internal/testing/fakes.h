@@ -55,6 +55,15 @@ class FakeControl final : public control::Control {
   std::vector<control::Offer> Offers(const control::OfferQuestion&) override {
     return offers_.With([](const auto& all) { return all; });
   }
+  Result<control::Explained> Explain(const control::ExplainQuestion& question) override {
+    explain_question.With([&](auto& last) { last = question; });
+    return explained;
+  }
+  control::PlacementState Placement() override { return placement; }
+  Result<control::PoolTrial> TryPool(const Pool& pool) override {
+    tried_pool = pool;
+    return pool_trial;
+  }
   Result<agent::PreparedShare> StartRun(const ClaimId& claim, uint32_t) override {
     auto stored = store::Read<Claim>(store_, claim.text());
     if (!stored) return Fail(stored.error());
@@ -85,6 +94,11 @@ class FakeControl final : public control::Control {
     return {};
   }
   std::optional<Error> resize_error;
+  Guarded<control::ExplainQuestion> explain_question;  // The last one.
+  control::Explained explained;
+  control::PlacementState placement;
+  Pool tried_pool;
+  control::PoolTrial pool_trial;
   std::pair<ClaimId, ClaimRequest> resized;
   std::map<LaunchStage, Duration> UsualStageTimes() override {
     return {{LaunchStage::kPlace, Duration(20)}, {LaunchStage::kStartDisplay, Duration(400)}};
