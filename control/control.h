@@ -187,6 +187,32 @@ struct PoolTrial {
   Bytes largest_free_after;
 };
 
+// Desktops that are to go to other cards so that cards become whole.
+struct ConsolidationWish {
+  PoolId pool;
+  int people_max = 1;  // Who may be disturbed.
+  bool apply = false;  // False: only say what would be done.
+};
+
+struct PlannedMove {
+  ClaimId claim;
+  DesktopId desktop;
+  std::string desktop_name;
+  UserId user;
+  std::vector<Allocation> from;
+  std::vector<Allocation> to;
+};
+
+struct ConsolidationPlan {
+  std::vector<PlannedMove> moves;
+  std::vector<GpuId> freed;  // Cards that become whole.
+  int people = 0;            // Who are disturbed.
+  Bytes memory;              // Of all shares that move.
+  TimePoint at;              // When the desktops are restarted; 0: nobody was told anything.
+  int withdrawn = 0;         // Of an undo: moves that had not been made yet and are called off.
+  int stay = 0;              // Of an undo: desktops whose former cards have no room any more.
+};
+
 // Whom control works with. All must outlive it.
 struct Partners {
   store::Store& store;
@@ -250,6 +276,16 @@ class Control {
   // too little); the message has the figure. When the store fails it may be left with the smaller
   // of the two sizes.
   virtual Result<void> Resize(const ClaimId& claim, const ClaimRequest& wish) = 0;
+
+  // Plans which desktops of the pool move where, and with `apply` tells their users: each is
+  // restarted on its new cards, with its home as it is, when the pool's notice is over. Fails with
+  // kNotFound or what the store said.
+  virtual Result<ConsolidationPlan> Consolidate(const ConsolidationWish& wish) = 0;
+
+  // Takes back the pool's last consolidation: what was announced is called off, and who has moved
+  // is told that the desktop moves back, as far as there is room. Fails with kNotFound,
+  // kFailedPrecondition (nothing of it is left) or what the store said.
+  virtual Result<ConsolidationPlan> UndoConsolidation(const PoolId& pool) = 0;
 
   // Median time of each launch stage over the last launches that succeeded; 0: not known yet.
   virtual std::map<LaunchStage, Duration> UsualStageTimes() = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random wishes, deaths, silences and clock jumps, with the control process killed at random steps:
 // whatever happens, no memory is promised twice, and once the faults end everything arrives.
+#include <algorithm>
 #include <cstdlib>
 #include <gtest/gtest.h>
 #include <string>
@@ -27,6 +28,10 @@ int SeedCount() {
 class Life {
  public:
   explicit Life(uint64_t seed) : random_(seed), house_(seed + 1'000'000) {
+    Pool pool{.id = PoolId("shared"), .name = "Shared"};
+    pool.preempt = static_cast<PreemptRule>(Pick(3));
+    pool.preempt_notice = Duration(Pick(20'000));
+    EXPECT_TRUE(house_.real_store->Commit(std::vector{store::Put(pool, 0)}));
     const int cards = 1 + Pick(3);
     for (int i = 0; i < cards; ++i) {
       house_.node.AddCard("GPU-" + std::to_string(i), GiB(Pick(2) == 0 ? 24 : 80));
@@ -86,6 +91,10 @@ class Life {
     }
   }
 
+  int Told(const std::string& action) const {
+    return static_cast<int>(std::ranges::count(house_.audit.notes, action, &AuditNote::action));
+  }
+
  private:
   int Pick(int below) { return static_cast<int>(random_.Next() % static_cast<uint64_t>(below)); }
 
@@ -118,12 +127,15 @@ class Life {
     const auto any = [&]() {
       return desktops[static_cast<size_t>(Pick(static_cast<int>(desktops.size())))].id;
     };
-    const int what = desktops.empty() ? 0 : Pick(12);
+    const int what = desktops.empty() ? 0 : Pick(14);
     last_ = what;
     switch (what) {
       case 0:
       case 1:
-        if (desktops.size() < 12) house_.AddDesktop("d", GiB(1 + Pick(30)));
+        if (desktops.size() < 12) {
+          const DesktopId id = house_.AddDesktop("d", GiB(1 + Pick(30)));
+          house_.Change(id, [&](Desktop& desktop) { desktop.request.priority = Pick(3); });
+        }
         return;
       case 2:
       case 3:
@@ -150,6 +162,12 @@ class Life {
         return;
       case 10:
         house_.node.agent_silent = !house_.node.agent_silent;
+        return;
+      case 11:
+        last_ok_ = house_.control().Consolidate({PoolId("shared"), Pick(4), true}).has_value();
+        return;
+      case 12:
+        last_ok_ = house_.control().UndoConsolidation(PoolId("shared")).has_value();
         return;
       default:
         StartOrReleaseARun();
@@ -179,6 +197,8 @@ class Life {
 
 TEST(ControlSim, PromisesNothingTwiceAndArrivesWhateverHappens) {
   const uint64_t first = FirstSeed();
+  int notices = 0;
+  int moves = 0;
   for (uint64_t seed = first; seed < first + static_cast<uint64_t>(SeedCount()); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed) + " (repeat it with SLUICE_SEED)");
     Life life(seed);
@@ -188,7 +208,11 @@ TEST(ControlSim, PromisesNothingTwiceAndArrivesWhateverHappens) {
     if (HasFatalFailure()) return;
     life.Empty();
     if (HasFatalFailure()) return;
+    notices += life.Told("desktop.notice");
+    moves += life.Told("desktop.move");
   }
+  EXPECT_TRUE(SeedCount() < 50 || (notices > 0 && moves > 0))
+      << notices << " notices, " << moves << " moves";
 }
 
 }  // namespace

@@ -7,22 +7,13 @@
 #include <utility>
 #include <variant>
 
+#include "control/internal/notices.h"
+
 namespace sluice::control {
 namespace {
 
 // How long a reservation is meant to last; control itself counts by the steady clock.
 constexpr Duration kReservationTtl{120'000};
-
-std::string WhereText(const std::vector<Allocation>& allocations, const Gpus& gpus) {
-  std::string text;
-  for (const Allocation& allocation : allocations) {
-    const auto row = gpus.find(allocation.gpu);
-    const std::string model = row == gpus.end() ? "a GPU" : row->second.value.model;
-    if (!text.empty()) text += ", ";
-    text += fmt::format("{} on {} ({})", ToText(allocation.memory), model, allocation.gpu.text());
-  }
-  return text;
-}
 
 std::optional<TimePoint> NextLikelyOf(const scheduler::QueueAnswer& answer,
                                       const QueueRows& rows,
@@ -73,6 +64,17 @@ Claim AskInstead(Claim claim, const ClaimRequest& wish, TimePoint now) {
   request.priority = claim.request.priority;
   claim.request = std::move(request);
   return claim;
+}
+
+std::string WhereText(const std::vector<Allocation>& allocations, const Gpus& gpus) {
+  std::string text;
+  for (const Allocation& allocation : allocations) {
+    const auto row = gpus.find(allocation.gpu);
+    const std::string model = row == gpus.end() ? "a GPU" : row->second.value.model;
+    if (!text.empty()) text += ", ";
+    text += fmt::format("{} on {} ({})", ToText(allocation.memory), model, allocation.gpu.text());
+  }
+  return text;
 }
 
 bool Holds(const Claim& claim) {
@@ -156,6 +158,7 @@ QueueRows QueueRowsOf(const World& world,
   rows.now = now;
   rows.history = history != nullptr ? std::move(history) : HistoryOf(world, now);
   rows.snapshot = SnapshotOf(world, plan);
+  AddComingShares(world, rows.snapshot);
   for (const auto& [id, row] : world.teams) rows.teams.push_back(row.value);
   for (const auto& [id, row] : world.claims) {
     const Claim& claim = row.value;
@@ -166,7 +169,7 @@ QueueRows QueueRowsOf(const World& world,
       rows.waiting.push_back(
           {id, claim.request, claim.queued_since, claim.team, run_for, KindOf(claim)});
     } else if (Holds(claim)) {
-      rows.holders.push_back({id, claim.team, claim.ends_at, claim.held_since, KindOf(claim)});
+      rows.holders.push_back(HolderOf(world, claim));
     }
   }
   return rows;

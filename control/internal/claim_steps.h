@@ -21,6 +21,9 @@ namespace sluice::control {
 // Whether the claim holds shares of cards.
 bool Holds(const Claim& claim);
 
+// "8 GiB on NVIDIA A10 (GPU-…)".
+std::string WhereText(const std::vector<Allocation>& allocations, const Gpus& gpus);
+
 // pending → reserved, with the shares put into the cards' rows. Fails with kFailedPrecondition if
 // the shares do not fit the rows, which a right placement never does.
 Result<std::vector<store::Write>> ReserveWrites(const store::Versioned<Claim>& claim,

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "control/internal/explain_steps.h"
+#include "control/internal/notices.h"
 #include "control/internal/share_writes.h"
 
 namespace sluice::control {
@@ -115,6 +116,7 @@ int Controller::Pass() {
   steps += StepGpus();
   steps += StepPlacement();
   steps += StepQueue();
+  steps += StepNotices();
   steps += StepDesktops();
   steps += StepClaims();
   steps += StepRules();
@@ -166,6 +168,12 @@ int Controller::ShiftByClockJump() {
     for (TimePoint* time : {&shifted.ready_at, &shifted.last_input_at, &shifted.state_since}) {
       if (*time != TimePoint{}) *time += jump;
     }
+    writes.push_back(store::Put(shifted, row.version));
+  }
+  for (const auto& [id, row] : follower_.world().claims) {
+    if (row.value.notice_until == TimePoint{}) continue;
+    Claim shifted = row.value;
+    shifted.notice_until += jump;
     writes.push_back(store::Put(shifted, row.version));
   }
   if (!writes.empty() && !Commit(writes, "the clock's jump")) return 1;
@@ -289,10 +297,16 @@ int Controller::StepDesktop(const DesktopId& id) {
   const DesktopStep step = NextDesktopStep(row.value, FactsOf(row, track));
   int steps = 0;
   if (step.row || step.erase || step.claim != ClaimChange::kNone) {
+    const auto held = follower_.world().claims.find(row.value.claim);
+    const std::optional<Claim> before =
+        step.claim == ClaimChange::kMove && held != follower_.world().claims.end()
+            ? std::optional(held->second.value)
+            : std::nullopt;
     const auto writes = WritesOf(row, step);
     if (!writes || !Commit(*writes, "desktop " + id.text())) return 1;
     ++steps;
     if (step.row) NoteMove(row.value, *step.row);
+    if (before) NoteRelocation(*before);
     if (step.erase) {
       Note("desktop.deleted", id.text(), row.value.name);
       viewers_.With([&](auto& viewers) { viewers.erase(id); });
@@ -388,6 +402,11 @@ std::optional<std::vector<store::Write>> Controller::WritesOf(const store::Versi
       }
       changed.ends_at = EndOf(step.row ? *step.row : row.value);
       writes.push_back(store::Put(changed, claim->version));
+      break;
+    }
+    case ClaimChange::kMove: {
+      if (claim == nullptr) return std::nullopt;
+      for (store::Write& write : MoveWrites(*claim, world.gpus)) writes.push_back(std::move(write));
       break;
     }
     case ClaimChange::kRelease: {

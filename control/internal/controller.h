@@ -13,6 +13,7 @@
 #include "base/ids.h"
 #include "control/control.h"
 #include "control/internal/claim_steps.h"
+#include "control/internal/consolidation.h"
 #include "control/internal/desktop_steps.h"
 #include "control/internal/gpu_steps.h"
 #include "control/internal/launch_times.h"
@@ -50,6 +51,8 @@ class Controller : public Control {
   Result<void> Release(const ClaimId& claim, const std::string& reason) override;
   Result<void> Resize(const ClaimId& claim, const ClaimRequest& wish) override;
   std::map<LaunchStage, Duration> UsualStageTimes() override;
+  Result<ConsolidationPlan> Consolidate(const ConsolidationWish& wish) override;
+  Result<ConsolidationPlan> UndoConsolidation(const PoolId& pool) override;
 
  private:
   struct JobResult {
@@ -95,6 +98,12 @@ class Controller : public Control {
   Result<World> WorldAsked();
   int StepDesktops();
   int StepDesktop(const DesktopId& id);
+  int StepNotices();
+  // For the audit log: where the claim is now, with which it was to move.
+  void NoteRelocation(const Claim& before);
+  using ConsolidationSearch =
+      std::function<Result<ConsolidationStep>(const World& world, const QueueRows& rows)>;
+  Result<ConsolidationPlan> CommitConsolidation(const ConsolidationSearch& search);
   int StepClaims();
   int StepClaim(const store::Versioned<Claim>& row);
   int StepRules();

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "control/internal/claim_steps.h"
+#include "control/internal/notices.h"
 
 namespace sluice::control {
 namespace {
@@ -74,6 +75,30 @@ DesktopStep MoveTo(Desktop desktop, DesktopState to, std::string reason, TimePoi
 
 DesktopStep Restart(Desktop desktop, TimePoint now) {
   return MoveTo(std::move(desktop), kStopping, "Restarting, as asked.", now);
+}
+
+// The time that its user was told has come: it gives way, or moves.
+std::optional<DesktopStep> AtNoticeEnd(const Desktop& desktop, const DesktopFacts& facts) {
+  if (!HoldsClaim(facts) || facts.claim->notice_until == TimePoint{} ||
+      facts.now < facts.claim->notice_until) {
+    return std::nullopt;
+  }
+  const bool moves = !facts.claim->moves_to.empty();
+  return MoveTo(desktop,
+                kStopping,
+                moves ? "Restarting on another GPU, as announced."
+                      : "Stopped because its share of the GPU was needed for somebody who comes "
+                        "before it. It waits in the queue again; its home is kept.",
+                facts.now);
+}
+
+bool GivesWay(const DesktopFacts& facts) {
+  return !facts.claim->yields_to.empty() && facts.now >= facts.claim->notice_until;
+}
+
+// What was announced has come true: the announcement is replaced, but not an operator's word.
+void ReplaceNotice(Desktop& desktop, std::string text) {
+  if (IsNotice(desktop.message)) desktop.message = std::move(text);
 }
 
 DesktopStep StartJob(Job job) {
@@ -146,6 +171,7 @@ DesktopStep Provisioning(const Desktop& desktop, const DesktopFacts& facts) {
   if (!WantsRun(desktop)) return MoveTo(desktop, kStopping, "", facts.now);
   if (WantsRestart(desktop)) return Restart(desktop, facts.now);
   if (!HoldsClaim(facts)) return MoveTo(desktop, kQueued, "", facts.now);
+  if (auto step = AtNoticeEnd(desktop, facts)) return *step;
   if (facts.finished && facts.finished->job == Job::kPrepare) {
     const std::optional<Error>& error = facts.finished->error;
     if (!error) {
@@ -173,6 +199,7 @@ DesktopStep BecomeReady(const Desktop& desktop, const DesktopFacts& facts) {
   row.ready_at = facts.now;
   row.last_input_at = facts.now;
   row.limits_in_force = facts.status->limits_in_force;
+  if (row.message == GaveWayText()) row.message.clear();
   step.claim = ClaimChange::kEndsAt;
   step.launched = true;
   return step;
@@ -190,6 +217,7 @@ DesktopStep NotUpInTime(const Desktop& desktop, const DesktopFacts& facts) {
 DesktopStep Starting(const Desktop& desktop, const DesktopFacts& facts) {
   if (!WantsRun(desktop)) return MoveTo(desktop, kStopping, "", facts.now);
   if (WantsRestart(desktop)) return Restart(desktop, facts.now);
+  if (auto step = AtNoticeEnd(desktop, facts)) return *step;
   if (facts.finished && facts.finished->job == Job::kStart && facts.finished->error &&
       !Passing(*facts.finished->error)) {
     return FailWith(desktop, facts.finished->error->message, facts.now);
@@ -280,6 +308,7 @@ DesktopStep Living(const Desktop& desktop, const DesktopFacts& facts) {
                                                  : facts.status->reason,
                     facts.now);
   }
+  if (auto step = AtNoticeEnd(desktop, facts)) return *step;
   const TimePoint end = EndOf(desktop);
   if (end != TimePoint{} && facts.now >= end) {
     return EndByItself(desktop,
@@ -324,8 +353,12 @@ std::optional<DesktopStep> Until(Job job, const Desktop& desktop, const DesktopF
 
 DesktopStep Stopping(const Desktop& desktop, const DesktopFacts& facts) {
   if (auto step = Until(Job::kClear, desktop, facts)) return *step;
-  if (WantsRun(desktop) && HoldsClaim(facts)) {
+  if (WantsRun(desktop) && HoldsClaim(facts) && !GivesWay(facts)) {
     DesktopStep step = MoveTo(desktop, kReserved, "", facts.now);
+    if (!facts.claim->moves_to.empty()) {
+      ReplaceNotice(*step.row, "");
+      step.claim = ClaimChange::kMove;
+    }
     step.row->restarted_generation = desktop.restart_generation;
     step.row->stages.clear();
     BeginStage(*step.row, LaunchStage::kPlace, facts.now);
@@ -333,6 +366,7 @@ DesktopStep Stopping(const Desktop& desktop, const DesktopFacts& facts) {
   }
   const bool by_itself = desktop.reason.starts_with("Stopped because");
   DesktopStep step = MoveTo(desktop, kStopped, by_itself ? desktop.reason : "", facts.now);
+  ReplaceNotice(*step.row, WantsRun(desktop) ? GaveWayText() : "");
   step.row->claim = ClaimId();
   step.claim = ClaimChange::kRelease;
   return step;

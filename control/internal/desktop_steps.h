@@ -43,7 +43,8 @@ struct DesktopFacts {
   TimePoint gpu_busy;    // When the share was last seen at work; 0: never.
 };
 
-enum class ClaimChange { kNone, kCreate, kCommit, kRelease, kEndsAt };
+// kMove: to the cards that its notice names.
+enum class ClaimChange { kNone, kCreate, kCommit, kRelease, kEndsAt, kMove };
 
 struct DesktopStep {
   std::optional<Desktop> row;  // To be written.

@@ -100,6 +100,15 @@ class FakeControl final : public control::Control {
   Pool tried_pool;
   control::PoolTrial pool_trial;
   std::pair<ClaimId, ClaimRequest> resized;
+  Result<control::ConsolidationPlan> Consolidate(const control::ConsolidationWish& wish) override {
+    consolidation_wish = wish;
+    return consolidation;
+  }
+  Result<control::ConsolidationPlan> UndoConsolidation(const PoolId&) override {
+    return consolidation;
+  }
+  control::ConsolidationWish consolidation_wish;
+  Result<control::ConsolidationPlan> consolidation = control::ConsolidationPlan();
   std::map<LaunchStage, Duration> UsualStageTimes() override {
     return {{LaunchStage::kPlace, Duration(20)}, {LaunchStage::kStartDisplay, Duration(400)}};
   }
