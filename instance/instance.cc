@@ -13,6 +13,7 @@
 #include "instance/cards.h"
 #include "instance/folders.h"
 #include "instance/layout.h"
+#include "instance/plan.h"
 #include "instance/seed.h"
 #include "instance/version.h"
 #include "net/server.h"
@@ -223,7 +224,11 @@ Result<void> Machine::OpenPortal() {
                                     .audit = *audit_,
                                     .clock = clock_,
                                     .random = random_,
-                                    .display = display},
+                                    .display = display,
+                                    .plan =
+                                        [this](const portal::PlanQuestion& question) {
+                                          return AnswerPlan(*store_, question);
+                                        }},
                                    options);
   auto tcp = TcpListen();
   if (!tcp) return Fail(tcp.error());

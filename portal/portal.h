@@ -23,6 +23,17 @@
 // turns requests into wishes (rows of the store) and shows what became of them.
 namespace sluice::portal {
 
+// What the planner is asked; see sim/plan.h.
+struct PlanQuestion {
+  std::string fleet;             // "4x24GiB,2x80GiB"; empty: today's.
+  Bytes share;                   // 0: as it was.
+  std::optional<Duration> idle;  // 0: never.
+  std::string policy;            // Empty: today's.
+  double price = 0;              // Of a card for an hour; 0: not known.
+  int growth_pct = 100;
+  bool synthetic = false;
+};
+
 // What the portal works with. All must outlive it; `random` must be thread-safe.
 struct Parts {
   store::Store& store;
@@ -34,6 +45,9 @@ struct Parts {
   // Where a desktop's display is served: the path of a unix socket that speaks RFB. Fails with
   // kFailedPrecondition before the display is up. Called on any thread.
   std::function<Result<std::string>(const DesktopId&)> display;
+  // The planner's answer as JSON, schema Plan. Takes seconds; called by one thread at a time. Fails
+  // with kInvalidArgument or kResourceExhausted. May be empty: there is no planner.
+  std::function<Result<std::string>(const PlanQuestion&)> plan;
 };
 
 // Requests per minute and how many at once; 0 per minute is no limit. Lower protects better

@@ -56,6 +56,7 @@ class Run {
         worth_(fleet),
         figures_(worth_.Fleet()) {
     fleet_.gpus.assign(fleet.begin(), fleet.end());
+    fleet_.rules = options.placement;
     for (size_t i = 0; i < fleet_.gpus.size(); ++i) {
       fleet_.gpus[i].shares.clear();
       card_of_[fleet_.gpus[i].id] = i;
@@ -69,7 +70,7 @@ class Run {
   }
 
   TimedResult Play() {
-    while (next_ < order_.size() || !ends_.empty()) {
+    while (!result_.cut_short && (next_ < order_.size() || !ends_.empty())) {
       const TimePoint now = NextMoment();
       figures_.Until(now, waiting_worth_);
       now_ = now;
@@ -84,6 +85,7 @@ class Run {
       Estimate(first, next_);
       result_.longest_queue =
           std::max(result_.longest_queue, static_cast<int64_t>(waiting_.size()));
+      course_.Add(now_, waiting_.size(), figures_.held());
       if (options_.on_state) options_.on_state({now_, fleet_.gpus, waiting_});
       if (options_.on_progress && next_ > first) options_.on_progress(next_, order_.size());
     }
@@ -172,6 +174,11 @@ class Run {
 
   void ServeByQueue() {
     if (waiting_.empty()) return;
+    looks_ += static_cast<int64_t>(waiting_.size() * fleet_.gpus.size());
+    if (options_.looks_max > 0 && looks_ > options_.looks_max) {
+      result_.cut_short = true;
+      return;
+    }
     for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(Input())) {
       if (!std::holds_alternative<scheduler::WaitFor>(answer.decision)) {
         Settle(answer.id, answer.decision);
@@ -217,6 +224,7 @@ class Run {
     result_.wait = FiguresOf(std::move(all));
     for (auto& [size, waits] : by_size) result_.wait_by_size[size] = FiguresOf(std::move(waits));
     result_.ranges = ranges.Figures();
+    result_.points = course_.Points(worth_.Fleet());
     figures_.Fill(result_);
     return std::move(result_);
   }
@@ -230,6 +238,7 @@ class Run {
   std::map<GpuId, size_t> card_of_;
   std::map<ClaimId, size_t> claim_of_;
   size_t next_ = 0;
+  int64_t looks_ = 0;
   TimePoint now_;
   std::vector<Waiting> waiting_;        // As they came.
   std::vector<int64_t> waiting_worth_;  // Beside it.
@@ -238,6 +247,7 @@ class Run {
   std::vector<std::optional<scheduler::Estimate>> estimates_;  // By claim; those asked about.
   Past past_;
   TimeTally figures_;
+  Course course_;
   TimedResult result_;
 };
 

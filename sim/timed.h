@@ -46,13 +46,24 @@ struct TimedState {
   std::span<const scheduler::Waiting> waiting;
 };
 
+// How it looked at one moment, for charts.
+struct TimedPoint {
+  double hours = 0;  // Since the first arrival.
+  int64_t waiting = 0;
+  double held_pct = 0;  // Of the fleet.
+};
+
 struct TimedOptions {
   Discipline discipline = Discipline::kQueue;
+  scheduler::PlacementRules placement;
   scheduler::QueueRules rules;
   // Every so-manieth arrival is told when it is likely to start, if it has to wait; 0: none. The
   // estimate knows what has come, run and ended until then, and nothing else.
   int estimate_every = 0;
   scheduler::EstimateRules estimates;
+  // Looks at a card by waiting claims, after which the replay ends early; 0: none. A queue that
+  // grows without end costs more with each arrival.
+  int64_t looks_max = 0;
   std::function<void(size_t done, size_t of)> on_progress;  // Arrivals. May be empty.
   std::function<void(const TimedState&)> on_state;          // May be empty.
 };
@@ -82,8 +93,10 @@ struct RangeFigures {
 struct TimedOutcome {
   std::optional<TimePoint> started;
   std::vector<Allocation> allocations;  // Empty: it never started.
-  std::string refused;                  // Why; empty: it started.
+  std::string refused;                  // Why; empty: it started, or the replay was cut short.
 };
+
+inline constexpr int64_t kTimedPoints = 240;
 
 // A card's worth is the part of a card's memory that a claim holds (of each of its cards), or,
 // while it waits, would hold of the smallest card that admits it.
@@ -102,7 +115,11 @@ struct TimedResult {
   double utilisation_pct = 0;  // Held, of the fleet, from the first arrival to the last one.
   double offered_pct = 0;      // Asked, of the fleet, over the same time, refused claims apart.
   double hours = 0;            // From the first arrival to the last end.
+  bool cut_short = false;      // By `looks_max`: the other figures are of what came before.
   RangeFigures ranges;
+  // At most kTimedPoints, evenly spread: each with the longest queue since the one before, and what
+  // is held at its moment.
+  std::vector<TimedPoint> points;
   std::vector<TimedOutcome> outcomes;  // By claim, in the order given.
 };
 

@@ -13,6 +13,7 @@ App::App(const Parts& parts, const Options& the_options)
       audit(parts.audit),
       clock(parts.clock),
       random(parts.random),
+      plan(parts.plan),
       options(the_options),
       password_cost{options.password_passes, options.password_memory_bytes},
       no_ones_hash(HashPassword(RandomText(random, 32), password_cost).value_or("")),

@@ -75,6 +75,7 @@ struct App {
   AuditLog& audit;
   const Clock& clock;
   Random& random;
+  const std::function<Result<std::string>(const PlanQuestion&)> plan;
   const Options options;
   const PasswordCost password_cost;
   // Verified when a name does not exist, so that the answer takes as long.
@@ -90,6 +91,8 @@ struct App {
   Viewers viewers;
   // Held while a quota is checked and what it allows is written.
   std::mutex quota_gate;
+  // Held while the planner works.
+  std::mutex plan_gate;
   // nullptr while no streams are served (tests of handlers).
   StreamControl* streams = nullptr;
 

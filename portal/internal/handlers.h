@@ -51,6 +51,9 @@ Answer ListPools(App& app, const Call& call);
 Answer GetPool(App& app, const Call& call);
 Answer UpdatePool(App& app, const Call& call);
 
+// handlers_plan.cc
+Answer GetPlan(App& app, const Call& call);
+
 // handlers_runs.cc
 Answer CreateRun(App& app, const Call& call);
 Answer GetRun(App& app, const Call& call);

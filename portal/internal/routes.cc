@@ -15,6 +15,7 @@ constexpr std::string_view kRead = "desktops:read";
 constexpr std::string_view kWrite = "desktops:write";
 constexpr std::string_view kGpus = "gpus:read";
 constexpr std::string_view kAdminScope = "admin";
+constexpr std::string_view kPlan = "fleet share_bytes idle_s policy price growth_pct synthetic";
 constexpr std::string_view kPage = "limit cursor";
 constexpr std::string_view kAuditPage = "actor action target outcome since until q limit cursor";
 constexpr std::string_view kAuditExport = "actor action target outcome since until q format";
@@ -59,6 +60,7 @@ constexpr std::array kRoutes = std::to_array<Route>({
     {.method = "GET", .path = "/v1/pools", .operation = "listPools", .scope = kGpus, .queries = kPage, .handler = ListPools},
     {.method = "GET", .path = "/v1/pools/{id}", .operation = "getPool", .scope = kGpus, .handler = GetPool},
     {.method = "PATCH", .path = "/v1/pools/{id}", .operation = "updatePool", .access = kAdmin, .scope = kAdminScope, .takes_body = true, .needs_if_match = true, .serving = kSlow, .handler = UpdatePool},
+    {.method = "GET", .path = "/v1/plan", .operation = "getPlan", .access = kAdmin, .scope = kAdminScope, .queries = kPlan, .serving = kSlow, .handler = GetPlan},
     {.method = "GET", .path = "/v1/queue", .operation = "listQueue", .scope = kGpus, .queries = kPage, .handler = ListQueue},
     {.method = "DELETE", .path = "/v1/queue/{id}", .operation = "leaveQueue", .scope = kWrite, .serving = kSlow, .handler = LeaveQueue},
 

@@ -91,6 +91,31 @@ void TimeTally::Fill(TimedResult& result) const {
   result.offered_pct = 100 * hours(offered_time_) / could_be;
 }
 
+std::vector<TimedPoint> Course::Points(int64_t fleet) const {
+  std::vector<TimedPoint> points;
+  if (seen_.empty() || fleet <= 0) return points;
+  const TimePoint first = seen_.front().at;
+  const int64_t span = (seen_.back().at - first).count();
+  size_t next = 0;
+  for (int64_t i = 0; i <= kTimedPoints - 1; ++i) {
+    const TimePoint until = first + Duration(span / (kTimedPoints - 1) * i +
+                                             span % (kTimedPoints - 1) * i / (kTimedPoints - 1));
+    size_t waiting = 0;
+    const size_t before = next;
+    for (; next < seen_.size() && seen_[next].at <= until; ++next) {
+      waiting = std::max(waiting, seen_[next].waiting);
+    }
+    // Nothing happened: it is as it was.
+    if (before == next) waiting = seen_[next - 1].waiting;
+    points.push_back(
+        {.hours = static_cast<double>((until - first).count()) / kHourMs,
+         .waiting = static_cast<int64_t>(waiting),
+         .held_pct = 100 * static_cast<double>(seen_[next - 1].held) / static_cast<double>(fleet)});
+    if (span == 0) break;
+  }
+  return points;
+}
+
 WaitFigures FiguresOf(std::vector<Duration> waits) {
   WaitFigures figures;
   if (waits.empty()) return figures;

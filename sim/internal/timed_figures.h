@@ -39,6 +39,7 @@ class TimeTally {
   void Begins(int64_t worth, Duration runs);
   void Ends(int64_t worth) { held_ -= worth; }
   void Fill(TimedResult& result) const;
+  int64_t held() const { return held_; }
 
  private:
   int64_t fleet_ = 0;
@@ -50,6 +51,22 @@ class TimeTally {
   std::optional<TimePoint> first_;
   TimePoint now_;
   TimePoint last_arrival_;
+};
+
+// The course of a replay, thinned out at the end.
+class Course {
+ public:
+  // Requires: times ascend.
+  void Add(TimePoint now, size_t waiting, int64_t held) { seen_.push_back({now, waiting, held}); }
+  std::vector<TimedPoint> Points(int64_t fleet) const;
+
+ private:
+  struct Seen {
+    TimePoint at;
+    size_t waiting = 0;
+    int64_t held = 0;
+  };
+  std::vector<Seen> seen_;
 };
 
 WaitFigures FiguresOf(std::vector<Duration> waits);

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/plan_report.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "sim/timed_report.h"
+
+namespace sluice::sim {
+namespace {
+
+using nlohmann::json;
+
+double Rounded(double value, double steps = 1e3) {
+  return std::round(value * steps) / steps;
+}
+
+json TimeOrNull(TimePoint time) {
+  return time == TimePoint() ? json(nullptr) : json(ToRfc3339(time));
+}
+
+json ToJson(const PlanHistory& history) {
+  return {{"claims", history.claims},
+          {"never_held", history.never_held},
+          {"from", TimeOrNull(history.from)},
+          {"until", TimeOrNull(history.until)},
+          {"days", Rounded(history.days, 10)},
+          {"days_needed", kPlanDaysNeeded},
+          {"days_missing", Rounded(history.days_missing, 10)},
+          {"claims_needed", kPlanClaimsNeeded},
+          {"claims_missing", history.claims_missing},
+          {"enough", history.enough},
+          {"why", history.why},
+          {"wait_s", ToJson(history.wait)}};
+}
+
+json ToJson(const PlanRun& run) {
+  const TimedResult& result = run.result;
+  json by_size = json::array();
+  for (const auto& [size, wait] : result.wait_by_size) {
+    json entry = ToJson(wait);
+    entry["size"] = size;
+    by_size.push_back(std::move(entry));
+  }
+  json refused_why = json::array();
+  for (const auto& [reason, count] : run.refused_why) {
+    refused_why.push_back({{"reason", reason}, {"claims", count}});
+  }
+  json points = json::array();
+  for (const TimedPoint& point : result.points) {
+    points.push_back({{"hours", Rounded(point.hours)},
+                      {"waiting", point.waiting},
+                      {"held_pct", Rounded(point.held_pct)}});
+  }
+  json cost = nullptr;
+  if (run.cost) {
+    cost = {{"card_hours", Rounded(run.cost->card_hours)},
+            {"total", Rounded(run.cost->total)},
+            {"per_useful_gpu_hour", Rounded(run.cost->per_useful_hour, 1e4)}};
+  }
+  return {{"fleet",
+           {{"text", run.fleet.text},
+            {"machines", run.fleet.machines},
+            {"cards", run.fleet.cards},
+            {"memory_bytes", run.fleet.memory.value()}}},
+          {"claims", result.claims},
+          {"starts", result.starts},
+          {"refused", result.refused},
+          {"refused_why", std::move(refused_why)},
+          {"cut_short", result.cut_short},
+          {"wait_s", ToJson(result.wait)},
+          {"wait_by_size_s", std::move(by_size)},
+          {"longest_queue", result.longest_queue},
+          {"gpu_hours_held", Rounded(result.gpu_hours_held)},
+          {"gpu_hours_lost", Rounded(result.gpu_hours_lost)},
+          {"utilisation_pct", Rounded(result.utilisation_pct)},
+          {"offered_pct", Rounded(result.offered_pct)},
+          {"hours", Rounded(result.hours)},
+          {"cost", std::move(cost)},
+          {"points", std::move(points)}};
+}
+
+json OrNull(const std::optional<PlanRun>& run) {
+  return run ? ToJson(*run) : json(nullptr);
+}
+
+}  // namespace
+
+json ToJson(const PlanAnswer& answer) {
+  return {{"history", ToJson(answer.history)},
+          {"load",
+           {{"text", answer.load},
+            {"synthetic", answer.synthetic},
+            {"claims", answer.claims},
+            {"any_card", answer.any_card},
+            {"ended_by_idle", answer.ended_by_idle}}},
+          {"today", OrNull(answer.today)},
+          {"planned", OrNull(answer.planned)}};
+}
+
+}  // namespace sluice::sim
