@@ -218,18 +218,17 @@ Result<void> Machine::OpenPortal() {
     if (!attachment) return Fail(attachment.error());
     return attachment->rfb_socket;
   };
-  portal_ = portal::Portal::Create({.store = *store_,
-                                    .control = *control_,
-                                    .agent = *agent_,
-                                    .audit = *audit_,
-                                    .clock = clock_,
-                                    .random = random_,
-                                    .display = display,
-                                    .plan =
-                                        [this](const portal::PlanQuestion& question) {
-                                          return AnswerPlan(*store_, question);
-                                        }},
-                                   options);
+  portal_ = portal::Portal::Create(
+      {.store = *store_,
+       .control = *control_,
+       .agent = *agent_,
+       .audit = *audit_,
+       .clock = clock_,
+       .random = random_,
+       .display = display,
+       .plan =
+           [this](const portal::PlanQuestion& question) { return AnswerPlan(*store_, question); }},
+      options);
   auto tcp = TcpListen();
   if (!tcp) return Fail(tcp.error());
   // We hold the folder's lock, so a socket that is there belongs to nobody.
