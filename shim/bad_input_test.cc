@@ -11,6 +11,7 @@
 
 #include "base/random.h"
 #include "shim/share_box.h"
+#include "simgpu/truth.h"
 
 namespace sluice::shim {
 namespace {
@@ -122,6 +123,24 @@ TEST(AShareOfTooManyProcesses, RefusesTheNextOnesMemory) {
   EXPECT_EQ(refused.status, 0);
   close(file);
   EXPECT_EQ(box.Run(AllocateLittle()).output, "0\n");
+}
+
+// However pools grow: what they might take is charged before the driver is asked.
+TEST(PoolsAtTheLimit, NeverPassItForAnInstant) {
+  for (const int chunk : {2, 32}) {
+    SCOPED_TRACE(chunk);
+    ShareBox box({.limit = MiB(512),
+                  .scene = [chunk](simgpu::Scene& scene) { scene.pool_chunk = MiB(chunk); }});
+    auto first = box.Start({kEdge, "pools"});
+    auto second = box.Start({kEdge, "pools"});
+    for (auto* program : {&first, &second}) EXPECT_EQ(ShareBox::ReadLine(program->from), "filled");
+    auto truth = simgpu::Truth::Open(box.state_folder());
+    ASSERT_TRUE(truth);
+    const int64_t peak = truth->Read(0).memory_peak.value();
+    EXPECT_LE(peak, MiB(512).value());
+    EXPECT_GT(peak, MiB(512 - 2 * chunk).value());
+    for (auto* program : {&first, &second}) EXPECT_EQ(box.Finish(*program), 0);
+  }
 }
 
 TEST(AHundredThousandBlocks, AreCountedOneByOne) {

@@ -306,9 +306,11 @@ class Sequences {
       for (int slot = 0; slot < region::kSlotCount; ++slot) sum += region::Held(page, card, slot);
       ASSERT_EQ(region::Total(page, card), sum) << "card " << card;
       ASSERT_LE(sum, kLimit[static_cast<size_t>(card)]) << "card " << card;
-      for (const simgpu::ProcessTruth& process : truth_->Read(card).processes) {
-        CheckProcess(card, process);
-      }
+      const simgpu::CardTruth truth = truth_->Read(card);
+      // At no instant, not even within a call. Contexts are charged with the first allocation.
+      ASSERT_LE(static_cast<uint64_t>(truth.memory_peak.value()),
+                kLimit[static_cast<size_t>(card)] + kProgramsMax * context_);
+      for (const simgpu::ProcessTruth& process : truth.processes) CheckProcess(card, process);
     }
   }
 

@@ -30,6 +30,7 @@ constexpr IntegerKey kContextKey{"context_mib", 0, 16384};
 constexpr IntegerKey kKernelKey{"kernel_us", 0, 60'000'000};
 constexpr IntegerKey kCopyKey{"copy_gib_per_s", 0, 1'000'000};
 constexpr IntegerKey kDelayKey{"call_delay_us", 0, 10'000'000};
+constexpr IntegerKey kPoolChunkKey{"pool_chunk_mib", 2, 1024};
 constexpr IntegerKey kMemoryKey{"memory_mib", 64, 1 << 21};
 constexpr IntegerKey kReservedKey{"reserved_mib", 0, 1 << 21};
 constexpr IntegerKey kSlicesKey{"slices", 1, kSlicesMax};
@@ -259,6 +260,7 @@ Result<Scene> ReadRoot(const json& root) {
                                   "clock",
                                   "copy_gib_per_s",
                                   "call_delay_us",
+                                  "pool_chunk_mib",
                                   "cards"});
   if (!known) return Fail(known.error());
   Scene scene;
@@ -278,7 +280,8 @@ Result<Scene> ReadRoot(const json& root) {
               {&kContextKey, scene.context.value() >> 20, 0},
               {&kKernelKey, scene.kernel_us, 0},
               {&kCopyKey, scene.copy_gib_per_s, 0},
-              {&kDelayKey, scene.call_delay_us, 0}};
+              {&kDelayKey, scene.call_delay_us, 0},
+              {&kPoolChunkKey, scene.pool_chunk.value() >> 20, 0}};
   for (Row& row : rows) {
     auto value = ReadInteger(root, "", *row.key, row.otherwise);
     if (!value) return Fail(value.error());
@@ -289,6 +292,7 @@ Result<Scene> ReadRoot(const json& root) {
   scene.kernel_us = rows[2].value;
   scene.copy_gib_per_s = rows[3].value;
   scene.call_delay_us = rows[4].value;
+  scene.pool_chunk = MiB(rows[5].value);
   auto clock = ReadText(root, "", "clock", "real");
   if (!clock) return Fail(clock.error());
   if (*clock != "real" && *clock != "virtual") return Bad("/clock", "must be real or virtual");
@@ -382,6 +386,7 @@ std::string ToJson(const Scene& scene) {
             {"clock", scene.virtual_clock ? "virtual" : "real"},
             {"copy_gib_per_s", scene.copy_gib_per_s},
             {"call_delay_us", scene.call_delay_us},
+            {"pool_chunk_mib", scene.pool_chunk.value() >> 20},
             {"cards", cards}};
   return root.dump(2, ' ', true, json::error_handler_t::replace) + "\n";
 }

@@ -24,6 +24,7 @@
 //   "clock": "real",                       or "virtual": time stands still but for who waits
 //   "copy_gib_per_s": 0,                   0: as fast as this machine copies
 //   "call_delay_us": 0,                    a slow driver: added to every call that allocates
+//   "pool_chunk_mib": 2,                   pools grow by so much, or a multiple of it
 //   "cards": [
 //     { "uuid": "GPU-…",                   fixed once written
 //       "name": "Sluice simulated GPU 24 GiB",
@@ -77,6 +78,7 @@ struct Scene {
   bool virtual_clock = false;
   int64_t copy_gib_per_s = 0;
   int64_t call_delay_us = 0;
+  Bytes pool_chunk = MiB(2);
   std::vector<SceneCard> cards;  // 1 to kCardsMax.
 
   friend bool operator==(const Scene&, const Scene&) = default;

@@ -65,6 +65,7 @@ TEST(Scene, ReadsBackWhatItWrites) {
   scene->cuda_version = 12040;
   scene->kernel_us_of = {{"attention", 250}, {"gemm", 0}};
   scene->virtual_clock = true;
+  scene->pool_chunk = MiB(32);
   scene->cards[1].faults = {"lost"};
   auto back = ParseScene(ToJson(*scene));
   ASSERT_TRUE(back) << back.error().message;

@@ -37,6 +37,7 @@ CardTruth Truth::Read(int card) {
   }
   using std::chrono::nanoseconds;
   CardTruth truth;
+  truth.memory_peak = Bytes(parts_->map.Peak(card));
   truth.busy = nanoseconds(all_ns[static_cast<int>(Lane::kKernel)]);
   for (size_t i = 0; i < processes.size(); ++i) {
     ProcessTruth row;

@@ -86,6 +86,7 @@ struct Location {
   int id;
 };
 inline constexpr int kLocationDevice = 1;
+inline constexpr int kAllocationPinned = 1;
 inline constexpr int kAllocationManaged = 2;  // A kind of pool.
 
 struct AllocationProperties {

@@ -44,7 +44,11 @@ void AddNode(CUgraphNode node, int depth, GraphNeed& need) {
   }
   const Card card = CardOfOrdinal(params.pool.location.id);
   need.card = card == kNotShared ? need.card : card;
-  need.bytes = params.bytes > UINT64_MAX - need.bytes ? UINT64_MAX : need.bytes + params.bytes;
+  // Each in pieces of its own, at worst.
+  constexpr uint64_t kPiece = uint64_t{2} << 20;
+  const uint64_t most = region::kBytesMax - kPiece;
+  const uint64_t bytes = params.bytes < most ? (params.bytes + kPiece - 1) / kPiece * kPiece : most;
+  need.bytes = bytes > UINT64_MAX - need.bytes ? UINT64_MAX : need.bytes + bytes;
 }
 
 void AddGraph(CUgraph graph, int depth, GraphNeed& need) {
@@ -121,7 +125,8 @@ CUresult ChargeGraph(const GraphNeed& need, uint64_t& charged) {
   if (const CUresult result = ChargeFirstContext(need.card); result != kSuccess) {
     return result;
   }
-  return ChargeGrowth(GraphPoolOf(need.card), need.bytes, Growth::kInFull, charged);
+  LearnGrowth(need.card);
+  return ChargeGrowth(GraphPoolOf(need.card), need.bytes, charged);
 }
 
 CUresult KeepExec(CUresult result, CUgraphExec* out, const GraphNeed& need, uint64_t charged) {

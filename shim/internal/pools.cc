@@ -3,6 +3,7 @@
 #include "shim/internal/pools.h"
 
 #include "shim/internal/driver.h"
+#include "shim/internal/flight.h"
 #include "shim/internal/os.h"
 #include "shim/internal/points.h"
 
@@ -31,6 +32,36 @@ constinit Pool pools[kPoolsMax];
 constinit std::atomic<int> pool_count{kFirstHandle};
 constinit std::atomic<bool> any_shrinking{false};
 constinit Lock making;
+
+// How pools grow on a card: by `least`, or by a larger multiple of `step`; no more than that, by
+// what was seen so far.
+constexpr uint64_t kGrowthMost = uint64_t{32} << 20;
+struct Growth {
+  std::atomic<bool> asked{false};
+  std::atomic<uint64_t> least{kGrowthMost};
+  std::atomic<uint64_t> step{kGrowthMost};
+};
+constinit Growth growths[region::kDevicesMax];
+
+uint64_t LowestBit(uint64_t bytes) {
+  return bytes & (~bytes + 1);
+}
+void Lower(std::atomic<uint64_t>& most, uint64_t bytes) {
+  if (bytes < most.load(std::memory_order_relaxed)) {
+    most.store(bytes, std::memory_order_relaxed);
+  }
+}
+
+// The most that a pool grows for a block of so many bytes.
+uint64_t GrowthFor(Card card, uint64_t bytes) {
+  const uint64_t least = growths[card].least.load(std::memory_order_relaxed);
+  const uint64_t step = growths[card].step.load(std::memory_order_relaxed);
+  if (bytes > region::kBytesMax) {
+    return bytes;
+  }
+  const uint64_t whole = (bytes + step - 1) / step * step;
+  return whole < least ? least : whole;
+}
 
 // The first rows are the cards' graph memory, by card; the others are pools with a handle.
 bool IsGraph(const Pool& pool) {
@@ -114,15 +145,19 @@ constexpr int kTurnsMax = 1000;
 // Brings the charge to what is reserved. The ledger holds the pool's charge at every instant: it is
 // raised before `charged` is, and lowered after. If another thread's call came between the driver's
 // answer and ours, asks again: that thread brings the pool into line, too, so whoever comes last
-// finds nobody in between. False: the pool grew beyond what the share may hold.
-bool BringIntoLine(Pool& pool) {
+// finds nobody in between. False: the pool grew beyond what the share may hold. `unforeseen`: by so
+// much more than was charged before.
+bool BringIntoLine(Pool& pool, uint64_t& unforeseen) {
   const Card card = CardOf(pool);
+  unforeseen = 0;
   for (int turn = 0; turn < kTurnsMax; ++turn) {
     const Seen seen = Look(pool);
     uint64_t reserved = 0;
     uint64_t used = 0;
     if (!AskDriver(pool, seen.handle, reserved, used)) {
       reserved = seen.live;
+    } else if (reserved > 0 && !IsGraph(pool)) {
+      Lower(growths[card].step, LowestBit(reserved));
     }
     const uint64_t wanted = reserved + seen.pending;
     if (wanted <= seen.charged) {
@@ -133,6 +168,7 @@ bool BringIntoLine(Pool& pool) {
       continue;
     }
     const uint64_t missing = wanted - seen.charged;
+    unforeseen = missing > unforeseen ? missing : unforeseen;
     const bool fits = TryCharge(card, missing);
     if (!fits) {
       ChargeAnyway(card, missing);
@@ -144,6 +180,11 @@ bool BringIntoLine(Pool& pool) {
   }
   MarkForSettling(pool);
   return true;
+}
+
+bool BringIntoLine(Pool& pool) {
+  uint64_t unforeseen = 0;
+  return BringIntoLine(pool, unforeseen);
 }
 
 // Bytes of the card's pools that the program has freed, in the order of some stream that has not
@@ -297,22 +338,13 @@ Card CardOfPool(PoolIndex pool) {
   return CardOf(pools[pool]);
 }
 
-CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, Growth growth, uint64_t& charged) {
+CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, uint64_t& charged) {
   Pool& pool = pools[index];
   const Card card = CardOf(pool);
-  charged = bytes;
-  if (!ChargeIfPossible(card, bytes)) {
-    // At the limit, what the pool holds back in spite of a trim counts.
-    uint64_t reserved = 0;
-    uint64_t used = 0;
-    const bool may_reuse = growth == Growth::kOrReuse &&
-                           AskDriver(pool, Look(pool).handle, reserved, used) && reserved > used;
-    const uint64_t slack = may_reuse ? reserved - used : 0;
-    charged = bytes > slack ? bytes - slack : 0;
-    if (slack == 0 || !ChargeIfPossible(card, charged)) {
-      CountRefusal(card);
-      return kOutOfMemory;
-    }
+  charged = GrowthFor(card, bytes);
+  if (!ChargeIfPossible(card, charged)) {
+    CountRefusal(card);
+    return kOutOfMemory;
   }
   SLUICE_POINT("pool");
   const PoolHold hold(pool);
@@ -320,6 +352,41 @@ CUresult ChargeGrowth(PoolIndex index, uint64_t bytes, Growth growth, uint64_t& 
   pool.pending += charged;
   ++pool.changes;
   return kSuccess;
+}
+
+void LearnGrowth(Card card) {
+  Growth& growth = growths[card];
+  if (growth.asked.load(std::memory_order_relaxed) || !TryCharge(card, kGrowthMost)) {
+    return;
+  }
+  growth.asked.store(true, std::memory_order_relaxed);
+  const OutsideCaptures outside;
+  PoolProperties properties = {};
+  properties.alloc_type = kAllocationPinned;
+  properties.location = {kLocationDevice, OrdinalOf(card)};
+  const PoolProperties* const wanted = &properties;
+  constexpr unsigned kNonBlocking = 1;
+  CUmemoryPool pool = nullptr;
+  CUstream stream = nullptr;
+  CUdeviceptr block = 0;
+  uint64_t reserved = 0;
+  void* const value = &reserved;
+  if (Cuda(Call::k_cuMemPoolCreate, &pool, wanted) == kSuccess) {
+    if (Cuda(Call::k_cuStreamCreate, &stream, kNonBlocking) == kSuccess) {
+      if (Cuda(Call::k_cuMemAllocFromPoolAsync, &block, size_t{1}, pool, stream) == kSuccess) {
+        Cuda(Call::k_cuMemPoolGetAttribute, pool, kPoolReservedCurrent, value);
+        Cuda(Call::k_cuMemFreeAsync, block, stream);
+        Cuda(Call::k_cuStreamSynchronize, stream);
+      }
+      Cuda(Call::k_cuStreamDestroy_v2, stream);
+    }
+    Cuda(Call::k_cuMemPoolDestroy, pool);
+  }
+  if (reserved > 0) {
+    growth.least.store(reserved, std::memory_order_relaxed);
+    Lower(growth.step, LowestBit(reserved));
+  }
+  Return(card, kGrowthMost);
 }
 
 bool Settle(PoolIndex index, uint64_t charged, int64_t live) {
@@ -330,7 +397,13 @@ bool Settle(PoolIndex index, uint64_t charged, int64_t live) {
     pool.live += static_cast<uint64_t>(live);
     ++pool.changes;
   }
-  return BringIntoLine(pool);
+  uint64_t unforeseen = 0;
+  const bool fits = BringIntoLine(pool, unforeseen);
+  std::atomic<uint64_t>& least = growths[CardOf(pool)].least;
+  if (charged > 0 && unforeseen > 0 && charged + unforeseen > least) {
+    least.store(charged + unforeseen, std::memory_order_relaxed);
+  }
+  return fits;
 }
 
 void MarkShrinking(PoolIndex index, uint64_t live_bytes) {

@@ -21,15 +21,16 @@ PoolIndex PoolOf(CUmemoryPool handle, Card card);
 PoolIndex GraphPoolOf(Card card);
 Card CardOfPool(PoolIndex pool);
 
-// Whether an allocation at the limit, when nothing can be trimmed any more, may be tried in what
-// the pool still holds back for reuse. Only the driver knows whether it finds room there; if not,
-// the pool grows, Settle says so, and the block has to be given back at once.
-enum class Growth { kOrReuse, kInFull };
-
-// Charges what an allocation of `bytes` may make the pool grow, into `charged`.
-CUresult ChargeGrowth(PoolIndex pool, uint64_t bytes, Growth growth, uint64_t& charged);
+// Charges the most that an allocation of `bytes` may make the pool grow, into `charged`. At the
+// limit, where that is not to be had, the allocation is refused, although what the pool holds back
+// for reuse might do: only the driver knows, and to ask it is to let it grow.
+CUresult ChargeGrowth(PoolIndex pool, uint64_t bytes, uint64_t& charged);
+// Finds out how pools grow on the card, once, with a small pool of its own. Requires: a context
+// there is current.
+void LearnGrowth(Card card);
 // After the driver's call: `charged` is replaced by what the pool now has reserved. `live` changes
-// what is counted when the driver cannot say. False: the pool grew beyond what the share may hold.
+// what is counted when the driver cannot say. False: the pool grew by more than any did before, and
+// beyond what the share may hold; the block has to be given back at once.
 bool Settle(PoolIndex pool, uint64_t charged, int64_t live);
 
 // A block was given back: the pool will shrink at some later point of the stream.

@@ -21,7 +21,8 @@ bool IsCapturing(CUstream stream) {
   return Cuda(Call::k_cuStreamIsCapturing, stream, &status) == kSuccess && status != 0;
 }
 
-// The pool grew past what the share may hold: gives the block back at once.
+// The pool grew past what the share may hold, by more than any pool was seen to grow: gives the
+// block back at once.
 void Undo(CUdeviceptr pointer, CUmemoryPool pool, PoolIndex index, uint64_t bytes) {
   Cuda(Call::k_cuMemFree_v2, pointer);
   Cuda(Call::k_cuMemPoolTrimTo, pool, size_t{0});
@@ -56,25 +57,24 @@ CUresult AllocPooled(const PoolRequest& request, Card card, Allocate allocate) {
   if (const CUresult result = ChargeFirstContext(card); result != kSuccess) {
     return result;
   }
-  for (const Growth growth : {Growth::kOrReuse, Growth::kInFull}) {
-    uint64_t charged = 0;
-    if (const CUresult result = ChargeGrowth(index, request.bytes, growth, charged);
-        result != kSuccess) {
-      return result;
-    }
-    const CUresult result = allocate();
-    const bool fits =
-        Settle(index, charged, result == kSuccess ? static_cast<int64_t>(request.bytes) : 0);
-    if (result != kSuccess) {
-      return result;
-    }
-    if (fits) {
-      Record({Kind::kPooled, *request.out}, {request.bytes, static_cast<uint64_t>(index), card});
-      return kSuccess;
-    }
-    Undo(*request.out, request.pool, index, request.bytes);
+  LearnGrowth(card);
+  uint64_t charged = 0;
+  if (const CUresult result = ChargeGrowth(index, request.bytes, charged); result != kSuccess) {
+    return result;
   }
-  return kOutOfMemory;
+  const CUresult result = allocate();
+  const bool fits =
+      Settle(index, charged, result == kSuccess ? static_cast<int64_t>(request.bytes) : 0);
+  if (result != kSuccess) {
+    return result;
+  }
+  if (!fits) {
+    Undo(*request.out, request.pool, index, request.bytes);
+    CountRefusal(card);
+    return kOutOfMemory;
+  }
+  Record({Kind::kPooled, *request.out}, {request.bytes, static_cast<uint64_t>(index), card});
+  return kSuccess;
 }
 
 }  // namespace

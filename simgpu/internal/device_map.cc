@@ -2,6 +2,7 @@
 #include "simgpu/internal/device_map.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -125,12 +126,56 @@ uint64_t DeviceMap::Sum(int card) const {
   return sum;
 }
 
+bool DeviceMap::IsAlive(int slot) const {
+  struct flock lock = SlotLock(F_WRLCK, slot);
+  return slot == slot_ || (::fcntl(fd_, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK);
+}
+
+// The slots are read one by one: what two readings agree on was so at an instant between them, and
+// whoever lives after that lived then.
+void DeviceMap::RaisePeak(int card) {
+  const std::atomic<uint64_t>(&memory)[kSlots] = file_->cards[card].memory;
+  constexpr int kTries = 16;
+  for (int tries = 0; tries < kTries; ++tries) {
+    std::array<uint64_t, kSlots> seen{};
+    const int used = SlotsUsed();
+    for (int slot = 0; slot < used; ++slot) seen[static_cast<size_t>(slot)] = memory[slot].load();
+    uint64_t sum = 0;
+    bool same = true;
+    for (int slot = 0; slot < used; ++slot) {
+      same = same && memory[slot].load() == seen[static_cast<size_t>(slot)];
+      sum += seen[static_cast<size_t>(slot)];
+    }
+    std::atomic<uint64_t>& peak = file_->cards[card].memory_peak;
+    uint64_t before = peak.load();
+    if (sum <= before) return;
+    for (int slot = 0; slot < used && same; ++slot) {
+      same = seen[static_cast<size_t>(slot)] == 0 || IsAlive(slot);
+    }
+    if (!same) {
+      ReclaimDead();
+      continue;
+    }
+    while (before < sum && !peak.compare_exchange_weak(before, sum)) {
+    }
+    return;
+  }
+}
+
+int64_t DeviceMap::Peak(int card) const {
+  return static_cast<int64_t>(file_->cards[card].memory_peak.load());
+}
+
 bool DeviceMap::TryCharge(int card, uint64_t bytes, uint64_t capacity) {
   std::atomic<uint64_t>& own = file_->cards[card].memory[slot_];
   // Add first, then look: of two that race for the last bytes the later one sees both, so the card
   // is never overfull.
   own.fetch_add(bytes);
-  if (Sum(card) <= capacity) return true;
+  const uint64_t sum = Sum(card);
+  if (sum <= capacity) {
+    if (sum > file_->cards[card].memory_peak.load()) RaisePeak(card);
+    return true;
+  }
   own.fetch_sub(bytes);
   return false;
 }

@@ -35,6 +35,9 @@ class DeviceMap {
   // Bytes that living processes hold on the card, at most `capacity`.
   int64_t Used(int card, int64_t capacity);
 
+  // The most that living processes ever held on the card together.
+  int64_t Peak(int card) const;
+
   void AddContexts(int card, int change);
 
   // Hands `work_ns` more to a lane. It begins when this process's turn comes; on an idle lane at
@@ -93,6 +96,8 @@ class DeviceMap {
   bool TakeSlot();
   void ClearSlot(int slot);
   uint64_t Sum(int card) const;
+  void RaisePeak(int card);
+  bool IsAlive(int slot) const;
   int SlotsUsed() const;
 
   int fd_;

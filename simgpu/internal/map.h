@@ -17,7 +17,7 @@
 // namespace).
 namespace sluice::simgpu {
 
-inline constexpr uint64_t kMapVersion = 0x534c4d4150303034;  // "SLMAP004"
+inline constexpr uint64_t kMapVersion = 0x534c4d4150303035;  // "SLMAP005"
 inline constexpr int kSlots = 1024;
 // What has memory and work of its own: the whole cards by their position in the scene, then the
 // parts of all cards in order.
@@ -78,6 +78,7 @@ struct CardUse {
   std::atomic<uint64_t> card_samples[kCardSamples];
   LaneState lanes[kLanes];
   LaneUse work[kSlots][kLanes];
+  std::atomic<uint64_t> memory_peak;  // The most that living processes ever held together.
 };
 
 struct MapFile {

@@ -14,6 +14,7 @@
 //   on-second SIZE memory of the second card while the first is in use: the code; waits
 //   no-card        memory of a card that there is not: the code
 //   capture-info   free memory before, in and after a capture that allocates
+//   pools          four threads fill pools, give half of it back and fill them again: "filled"; waits
 //   nulls          cuMemGetInfo without places for its answers: the codes
 // clang-format on
 #include <atomic>
@@ -290,6 +291,47 @@ void Dying() {
   AwaitEnd();
 }
 
+// Blocks of 1 KiB to 48 MiB, until one is refused; what is given back leaves holes everywhere.
+void FillPool(unsigned seed) {
+  Start();
+  CUmemoryPool pool = nullptr;
+  uint64_t threshold = UINT64_MAX;
+  Ask("cuDeviceGetDefaultMemPool", &pool, card);
+  Ask("cuMemPoolSetAttribute", pool, 4, static_cast<void*>(&threshold));
+  std::vector<CUdeviceptr> blocks;
+  for (int round = 0; round < 4; ++round) {
+    CUresult result = kSuccess;
+    for (int i = 0; i < 400 && result == kSuccess; ++i) {
+      seed = seed * 1103515245 + 12345;
+      const Size bytes = seed % 4 == 0 ? (seed >> 8) % (48 * kMib) + 1 : (seed >> 8) % kMib + 1024;
+      CUdeviceptr block = 0;
+      result = Ask("cuMemAllocAsync", &block, bytes, CUstream{});
+      if (result == kSuccess) {
+        blocks.push_back(block);
+      }
+    }
+    for (Size i = 0; i < blocks.size(); ++i) {
+      Ask("cuMemFreeAsync", blocks[i], CUstream{});
+      blocks[i] = blocks.back();
+      blocks.pop_back();
+    }
+    Ask("cuStreamSynchronize", CUstream{});
+  }
+}
+
+void Pools() {
+  Start();
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < 4; ++i) {
+    threads.emplace_back(FillPool, i);
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  Say("filled");
+  AwaitEnd();
+}
+
 // The version asked for is the version given, and the stream mode, too.
 void Lookups() {
   struct Row {
@@ -408,6 +450,7 @@ int main(int argc, char** argv) {
       {"on-second", OnSecond},
       {"no-card", [](Size) { NoCard(); }},
       {"capture-info", [](Size) { CaptureInfo(); }},
+      {"pools", [](Size) { Pools(); }},
       {"nulls", [](Size) { Nulls(); }},
   };
   for (const Verb& verb : kVerbs) {

@@ -71,7 +71,7 @@ void Trim(Pool& pool, uint64_t keep) {
 }
 
 CUresult Grow(Pool& pool, size_t bytes) {
-  auto span = RoundUp(static_cast<int64_t>(bytes), kGranularity);
+  auto span = RoundUp(static_cast<int64_t>(bytes), CurrentProcess()->scene.pool_chunk.value());
   if (pool.bytes_max != 0 && pool.reserved + static_cast<uint64_t>(span) > pool.bytes_max) {
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
