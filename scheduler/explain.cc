@@ -18,6 +18,12 @@ std::string MemoryText(int64_t memory, MemoryWords words) {
   return words == MemoryWords::kBytes ? ToText(Bytes(memory)) : Tenths(memory * 100) + "%";
 }
 
+// The most that one claim can have of a card of this kind.
+Bytes LargestShare(const CardKind& kind) {
+  if (!HasPlaces(kind.cut)) return kind.memory;
+  return std::ranges::max_element(kind.cut.pieces, {}, &Piece::memory)->memory;
+}
+
 // What the card is, before what is free on it.
 Verdict JudgeKind(const Ledger& ledger, DemandIndex index, CardIndex card) {
   const Demand& demand = ledger.demand(index);
@@ -33,8 +39,12 @@ Verdict JudgeKind(const Ledger& ledger, DemandIndex index, CardIndex card) {
     return {Check::kModel, Service::kOpen, 0};
   }
   if (!demand.pool.empty() && demand.pool != kind.pool) return {Check::kPool, Service::kOpen, 0};
+  if (!demand.piece.empty() &&
+      PieceFor(kind.cut, Bytes(0), ComputeMillis(0), demand.piece) == nullptr) {
+    return {Check::kPiece, Service::kOpen, 0};
+  }
   if (!ledger.NeedOf(index, ledger.card(card).kind).admitted) {
-    return {Check::kTooSmall, Service::kOpen, kind.memory.value()};
+    return {Check::kTooSmall, Service::kOpen, LargestShare(kind).value()};
   }
   return {};
 }
@@ -45,10 +55,11 @@ Verdict JudgeRoom(const Ledger& ledger, DemandIndex demand, CardIndex index) {
   const Need& need = ledger.NeedOf(demand, card.kind);
   const int64_t memory = std::max<int64_t>(card.memory_free, 0);
   const int64_t compute = std::max<int64_t>(card.compute_free, 0);
-  if (need.whole && card.holders > 0) return {Check::kInUse, Service::kOpen, 0};
+  if (need.idle && card.holders > 0) return {Check::kInUse, Service::kOpen, 0};
   if (card.memory_free < need.memory) return {Check::kMemory, Service::kOpen, memory};
   if (card.compute_free < need.compute) return {Check::kCompute, Service::kOpen, compute};
   if (card.slots_free < 1) return {Check::kSlots, Service::kOpen, 0};
+  if (!NeedFits(need, card)) return {Check::kPlaces, Service::kOpen, 0};
   return {};
 }
 
@@ -120,17 +131,37 @@ class Alternatives {
 
   void LessMemory() {
     if (demand_.whole) return;
-    int64_t most = MostTogether(ledger_, demand_, Check::kMemory, [&](CardIndex card) {
-      return ledger_.card(card).memory_free;
-    });
-    // Rounded to what people ask for, where there is that much.
-    if (most >= kStep.value()) most -= most % kStep.value();
+    const int64_t most = MostTogether(
+        ledger_, demand_, Check::kMemory, [&](CardIndex card) { return LargestNow(card); });
     const bool less = demand_.memory_percent > 0 || Bytes(most) < demand_.memory;
     if (most <= 0 || !less) return;
     Demand demand = demand_;
     demand.memory = Bytes(most);
     demand.memory_percent = 0;
     Try(demand, MemoryText(demand.memory.value(), memory_));
+  }
+
+  // The most that a share of the card could ask for now.
+  int64_t LargestNow(CardIndex index) const {
+    const CardState& card = ledger_.card(index);
+    const CardKind& kind = ledger_.kind(card.kind);
+    if (kind.cut.pieces.empty()) {
+      // Rounded to what people ask for, where there is that much.
+      int64_t free = card.memory_free;
+      if (kind.cut.memory_unit > Bytes(0)) free -= free % kind.cut.memory_unit.value();
+      return free >= kStep.value() ? free - free % kStep.value() : free;
+    }
+    int64_t most = 0;
+    for (const Piece& piece : kind.cut.pieces) {
+      Demand demand = demand_;
+      demand.count = 1;
+      demand.memory = piece.memory;
+      demand.memory_percent = 0;
+      const Need need = NeedOn(demand, kind);
+      if (NeedFits(need, card)) most = std::max(most, piece.memory.value());
+    }
+    if (!HasPlaces(kind.cut) && card.holders == 0) most = kind.memory.value();
+    return most;
   }
 
   void LessCompute() {
@@ -204,6 +235,7 @@ constexpr Phrase kPhrases[] = {
     {Check::kVendor, "of another vendor", ""},
     {Check::kModel, "another model", ""},
     {Check::kPool, "in another pool", ""},
+    {Check::kPiece, "not divided so", ""},
     {Check::kTooSmall, "too small", "largest has "},
     {Check::kCpu, "too little CPU", "most free "},
     {Check::kMainMemory, "too little main memory", "most free "},
@@ -212,7 +244,9 @@ constexpr Phrase kPhrases[] = {
     {Check::kMemory, "too little memory", "largest free "},
     {Check::kCompute, "too little compute", "most free "},
     {Check::kSlots, "without a free slot", ""},
+    {Check::kPlaces, "without a place for such a part", ""},
     {Check::kTogether, "too few of one machine", "most together "},
+    {Check::kOneNuma, "too few on one NUMA node", "most together "},
     {Check::kNone, "free", ""},
 };
 
@@ -261,6 +295,19 @@ Verdict JudgeMachine(const Ledger& ledger, DemandIndex index, NodeIndex node) {
   return {};
 }
 
+namespace {
+
+int64_t MostOnOneNuma(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
+  std::map<int, int64_t> fitting;
+  int64_t most = 0;
+  for (const CardIndex card : ledger.FittingCards(ledger.demand(demand), node)) {
+    most = std::max(most, ++fitting[ledger.numa(card)]);
+  }
+  return most;
+}
+
+}  // namespace
+
 Verdict JudgeCard(const Ledger& ledger, DemandIndex demand, NodeIndex node, CardIndex card) {
   const Verdict machine = JudgeMachine(ledger, demand, node);
   if (machine.check == Check::kMachineClosed) return machine;
@@ -270,6 +317,9 @@ Verdict JudgeCard(const Ledger& ledger, DemandIndex demand, NodeIndex node, Card
   const auto fitting =
       static_cast<int64_t>(ledger.FittingCards(ledger.demand(demand), node).size());
   if (fitting < ledger.demand(demand).count) return {Check::kTogether, Service::kOpen, fitting};
+  if (!ledger.Fits(demand, node)) {
+    return {Check::kOneNuma, Service::kOpen, MostOnOneNuma(ledger, demand, node)};
+  }
   return {};
 }
 

@@ -19,6 +19,7 @@ enum class Check {
   kVendor,
   kModel,
   kPool,
+  kPiece,       // Its driver does not cut such cards, or not into pieces of that name.
   kTooSmall,    // Also when empty: memory or compute.
   kCpu,         // Of the card's machine, as the next two. Millis of a core.
   kMainMemory,  // Bytes.
@@ -27,7 +28,9 @@ enum class Check {
   kMemory,   // Bytes.
   kCompute,  // Millis.
   kSlots,
+  kPlaces,    // Pieces lie at fixed places, and none of those for this one is left.
   kTogether,  // It fits this card, but too few cards of one machine. Cards.
+  kOneNuma,   // It fits enough cards of the machine, but too few on one NUMA node. Cards.
   kNone,      // It fits.
 };
 

@@ -95,6 +95,71 @@ TEST(Explain, TellsComputeAndUse) {
   EXPECT_EQ(Say(ledger, {.memory = GiB(1)}), "1 card: 1 free");
 }
 
+TEST(Explain, TellsOfPieces) {
+  Ledger ledger;
+  CardKind kind{.vendor = "nvidia", .model = "A100", .memory = GiB(80), .cut = MigOfA100()};
+  ledger.AddNode(
+      {.id = NodeId("n"),
+       .cards = {{.id = GpuId("a"), .kind = kind, .mode = GpuMode::kPartitioned, .numa = 0},
+                 {.id = GpuId("b"), .kind = kind, .mode = GpuMode::kPartitioned, .numa = 1}}});
+  EXPECT_EQ(Say(ledger, {.piece = "vir05"}), "2 cards: 2 not divided so");
+  EXPECT_EQ(Say(ledger, {.whole = true}), "2 cards: 2 too small (largest has 80 GiB)");
+  EXPECT_EQ(Say(ledger, {.count = 2, .memory = GiB(1), .one_numa = true}),
+            "2 cards: 2 too few on one NUMA node (most together 1)");
+  Hold(ledger, 0, {.memory = GiB(5)});
+  Hold(ledger, 0, {.piece = "4g.40gb"});
+  Hold(ledger, 1, {.piece = "3g.40gb"});
+  EXPECT_EQ(Say(ledger, {.piece = "3g.40gb"}),
+            "2 cards: 1 free, 1 too little memory (largest free 30 GiB)");
+  EXPECT_EQ(Say(ledger, {.memory = GiB(50)}), "2 cards: 2 too little memory (largest free 40 GiB)");
+  EXPECT_EQ(Instead(ledger, {.memory = GiB(50)}), (Words{"40 GiB"}));
+}
+
+TEST(Explain, TellsOfPlaces) {
+  Ledger ledger;
+  CardKind kind{.model = "A100", .memory = GiB(80), .cut = MigOfA100()};
+  ledger.AddNode({.id = NodeId("n"), .cards = {{.id = GpuId("a"), .kind = kind}}});
+  // Small pieces in the middle of both halves, as somebody else has put them.
+  const DemandIndex small = ledger.Intern({.piece = "1g.10gb"});
+  ledger.BindHeld(
+      small,
+      0,
+      {{0, GiB(10), ComputeMillis(142), 0b10}, {0, GiB(10), ComputeMillis(142), 0b100000}});
+  EXPECT_EQ(Say(ledger, {.memory = GiB(21)}), "1 card: 1 without a place for such a part");
+  EXPECT_EQ(Instead(ledger, {.memory = GiB(21)}), (Words{"20 GiB"}));
+}
+
+int64_t AskedMemory(const Demand& demand, const CardKind& kind) {
+  const int64_t all = kind.memory.value();
+  if (demand.memory_percent == 0) return demand.memory.value();
+  return all / 100 * demand.memory_percent + all % 100 * demand.memory_percent / 100;
+}
+
+// The pieces that would do; without pieces: none.
+int PiecesThatDo(const Demand& demand, const CardKind& kind) {
+  int64_t compute = demand.exclusive ? kind.compute.value() : demand.guarantee.value();
+  if (demand.by_memory && !demand.exclusive) compute = 0;
+  return static_cast<int>(std::ranges::count_if(kind.cut.pieces, [&](const Piece& piece) {
+    return (demand.piece.empty() || piece.name == demand.piece) &&
+           piece.memory.value() >= AskedMemory(demand, kind) && piece.compute.value() >= compute;
+  }));
+}
+
+bool IsTooSmall(const Demand& demand, const CardKind& kind) {
+  if (Bytes(AskedMemory(demand, kind)) > kind.memory) return true;
+  const bool computes = !demand.by_memory && !demand.exclusive && !demand.whole;
+  if (computes && demand.guarantee > kind.compute) return true;
+  if (kind.cut.pieces.empty()) return false;
+  const bool places = HasPlaces(kind.cut);
+  if (demand.whole) return places || !demand.piece.empty();
+  return PiecesThatDo(demand, kind) == 0 && (places || !demand.piece.empty());
+}
+
+bool OnlyIdle(const Demand& demand, const CardKind& kind) {
+  return demand.whole || demand.idle_cards ||
+         (!kind.cut.pieces.empty() && PiecesThatDo(demand, kind) == 0);
+}
+
 // Looks afresh whether what is named does stand in the way, and everything named before does not.
 bool StandsInTheWay(const Ledger& ledger, DemandIndex index, CardIndex card, Check check) {
   const Demand& demand = ledger.demand(index);
@@ -124,10 +189,12 @@ bool StandsInTheWay(const Ledger& ledger, DemandIndex index, CardIndex card, Che
       return !demand.models.empty() && !has(demand.models, kind.model);
     case Check::kPool:
       return !demand.pool.empty() && demand.pool != kind.pool;
+    case Check::kPiece:
+      return !demand.piece.empty() &&
+             std::ranges::find(kind.cut.pieces, demand.piece, &Piece::name) ==
+                 kind.cut.pieces.end();
     case Check::kTooSmall:
-      return (demand.memory_percent == 0 && demand.memory > kind.memory) ||
-             (!demand.by_memory && !demand.exclusive && !demand.whole &&
-              demand.guarantee > kind.compute);
+      return IsTooSmall(demand, kind);
     case Check::kCpu:
       return node.cpu_free < demand.cpu_millis;
     case Check::kMainMemory:
@@ -135,15 +202,29 @@ bool StandsInTheWay(const Ledger& ledger, DemandIndex index, CardIndex card, Che
     case Check::kMachineSlots:
       return node.slots_free < 1;
     case Check::kInUse:
-      return demand.whole && state.holders > 0;
+      return OnlyIdle(demand, kind) && state.holders > 0;
     case Check::kMemory:
       return state.memory_free < ledger.NeedOf(index, state.kind).memory;
     case Check::kCompute:
       return state.compute_free < ledger.NeedOf(index, state.kind).compute;
     case Check::kSlots:
       return state.slots_free < 1;
+    case Check::kPlaces: {
+      const Need& need = ledger.NeedOf(index, state.kind);
+      return need.width > 0 &&
+             !ChoosePlaces(kind.cut, need.starts, need.width, state.taken).has_value();
+    }
     case Check::kTogether:
       return fitting < demand.count;
+    case Check::kOneNuma:
+      for (CardIndex c = node.first_card; c < node.first_card + node.cards; ++c) {
+        int same = 0;
+        for (CardIndex d = node.first_card; d < node.first_card + node.cards; ++d) {
+          same += ledger.numa(c) == ledger.numa(d) && ledger.CardFits(index, d) ? 1 : 0;
+        }
+        if (same >= demand.count) return false;
+      }
+      return demand.one_numa && demand.count > 1;
     case Check::kNone:
       return false;
   }

@@ -41,7 +41,7 @@ bool AreAlike(const Ledger& ledger, CardIndex a, CardIndex b) {
   const CardState& y = ledger.card(b);
   return x.memory_free == y.memory_free && x.compute_free == y.compute_free && x.kind == y.kind &&
          x.open == y.open && (x.slots_free > 0) == (y.slots_free > 0) &&
-         (x.holders == 0) == (y.holders == 0);
+         (x.holders == 0) == (y.holders == 0) && x.taken == y.taken;
 }
 
 size_t RankOf(const std::vector<int64_t>& limits, int64_t value) {

@@ -2,6 +2,7 @@
 #include "scheduler/ledger.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "base/check.h"
@@ -24,6 +25,54 @@ int32_t Millis(int64_t part, int64_t all) {
 size_t ShapeOfDemand(const Demand& demand) {
   if (!demand.whole && demand.count == 1) return 0;
   return std::min(static_cast<size_t>(std::max(demand.count, 0)), kHoldShapes - 1);
+}
+
+int64_t RoundUp(int64_t value, int64_t unit) {
+  return unit > 0 && value % unit != 0 ? value + (unit - value % unit) : value;
+}
+
+// A card whose pieces have places is there to be divided.
+Service ServiceOfCard(const CardSpec& card) {
+  const bool divided = card.mode == GpuMode::kPartitioned && HasPlaces(card.kind.cut);
+  return ServiceOf(divided ? GpuMode::kShared : card.mode, card.health);
+}
+
+NodeType TypeOf(const NodeSpec& spec) {
+  NodeType type{spec.cpu_millis, spec.memory, spec.slots, {}, {}, {}};
+  const size_t cards = spec.cards.size();
+  for (const CardSpec& card : spec.cards) type.numa.push_back(card.numa);
+  if (!spec.links.empty()) type.closeness.resize(cards * cards);
+  for (const Link& link : spec.links) {
+    const auto a = static_cast<size_t>(link.a);
+    const auto b = static_cast<size_t>(link.b);
+    SLUICE_CHECK(a < cards && b < cards && a != b);
+    SLUICE_CHECK(link.closeness > 0 && link.closeness < (1 << 16));
+    type.closeness[a * cards + b] = static_cast<uint16_t>(link.closeness);
+    type.closeness[b * cards + a] = static_cast<uint16_t>(link.closeness);
+  }
+  return type;
+}
+
+// Makes the need one of the pieces that cards of this kind are cut into. False: there is none that
+// suffices, nor may the card be given whole instead.
+bool TakePiece(const Demand& demand, const CardKind& kind, Need& need) {
+  const bool places = HasPlaces(kind.cut);
+  if (demand.whole) return !places && demand.piece.empty();
+  const Piece* piece =
+      PieceFor(kind.cut, Bytes(need.memory), ComputeMillis(need.compute), demand.piece);
+  if (piece == nullptr) {
+    if (places || !demand.piece.empty()) return false;
+    // More than the largest piece is the whole card.
+    need.memory = kind.memory.value();
+    need.compute = static_cast<int32_t>(kind.compute.value());
+    need.idle = true;
+    return true;
+  }
+  need.memory = piece->memory.value();
+  need.compute = static_cast<int32_t>(piece->compute.value());
+  need.starts = piece->starts;
+  need.width = piece->width;
+  return true;
 }
 
 }  // namespace
@@ -51,7 +100,7 @@ Service ServiceOf(GpuMode mode, GpuHealth health) {
 
 NodeIndex Ledger::AddNode(const NodeSpec& spec) {
   SLUICE_CHECK(spec.cards.size() <= kCardsPerNodeMax);
-  NodeType type{spec.cpu_millis, spec.memory, spec.slots, {}};
+  NodeType type = TypeOf(spec);
   NodeState node{.cpu_free = spec.cpu_millis,
                  .memory_free = spec.memory.value(),
                  .slots_free = spec.slots,
@@ -61,7 +110,7 @@ NodeIndex Ledger::AddNode(const NodeSpec& spec) {
                  .version = spec.cordoned ? 1U : 0U};
   for (const CardSpec& card : spec.cards) {
     const KindIndex kind = InternKind(card.kind);
-    const Service service = ServiceOf(card.mode, card.health);
+    const Service service = ServiceOfCard(card);
     type.kinds.push_back(kind);
     cards_.push_back({.memory_free = card.kind.memory.value(),
                       .compute_free = static_cast<int32_t>(card.kind.compute.value()),
@@ -70,6 +119,7 @@ NodeIndex Ledger::AddNode(const NodeSpec& spec) {
                       .kind = static_cast<uint16_t>(kind),
                       .open = service == Service::kOpen});
     services_.push_back(service);
+    numa_.push_back(card.numa);
     if (!cards_.back().open) node.version = 1;
     card_ids_.push_back(card.id);
   }
@@ -112,19 +162,23 @@ Ledger::DemandRecord Ledger::ResolveAll(const Demand& demand) const {
 Need NeedOn(const Demand& demand, const CardKind& kind) {
   Need need;
   const int64_t all = kind.memory.value();
+  const auto capacity = static_cast<int32_t>(kind.compute.value());
   need.memory = demand.memory_percent > 0
                     ? all / 100 * demand.memory_percent + all % 100 * demand.memory_percent / 100
                     : demand.memory.value();
+  need.memory = RoundUp(std::min(need.memory, all + 1), kind.cut.memory_unit.value());
   const bool large_enough = need.memory <= all;
-  const auto capacity = static_cast<int32_t>(kind.compute.value());
   if (demand.whole) need.memory = all;
-  need.compute =
-      demand.exclusive || demand.whole
-          ? capacity
-          : static_cast<int32_t>(std::min<int64_t>(demand.guarantee.value(), capacity + 1));
+  need.idle = demand.whole || demand.idle_cards;
+  const int64_t asked = demand.by_memory ? 0 : demand.guarantee.value();
+  need.compute = demand.exclusive || demand.whole
+                     ? capacity
+                     : static_cast<int32_t>(RoundUp(std::min<int64_t>(asked, capacity + 1),
+                                                    kind.cut.compute_unit.value()));
+  const bool cut = kind.cut.pieces.empty() ? demand.piece.empty() : TakePiece(demand, kind, need);
   need.memory_millis = Millis(std::min(need.memory, all), all);
   need.compute_wish = need.compute;
-  if (demand.by_memory && !demand.whole) {
+  if (demand.by_memory && !demand.whole && kind.cut.pieces.empty()) {
     need.compute = 0;
     need.compute_wish = Millis(std::min(need.memory, all), all) * std::min(capacity, 1000) / 1000;
     if (demand.cap > ComputeMillis(0)) {
@@ -132,8 +186,7 @@ Need NeedOn(const Demand& demand, const CardKind& kind) {
           static_cast<int32_t>(std::min<int64_t>(need.compute_wish, demand.cap.value()));
     }
   }
-  need.whole = demand.whole;
-  need.admitted = large_enough && need.compute <= capacity &&
+  need.admitted = large_enough && cut && need.compute <= capacity &&
                   (demand.vendor.empty() || demand.vendor == kind.vendor) &&
                   (demand.pool.empty() || demand.pool == kind.pool) &&
                   (demand.models.empty() || std::ranges::binary_search(demand.models, kind.model));
@@ -153,6 +206,7 @@ bool Ledger::RoomBesideCards(const Demand& asked, NodeIndex index) const {
 
 bool Ledger::Fits(const DemandRecord& record, NodeIndex index) const {
   if (!RoomBesideCards(record.demand, index)) return false;
+  if (record.demand.one_numa && record.demand.count > 1) return EnoughOnOneNuma(record, index);
   const NodeState& node = nodes_[index];
   int missing = record.demand.count;
   for (CardIndex card = node.first_card; missing > 0 && card < node.first_card + node.cards;
@@ -160,6 +214,15 @@ bool Ledger::Fits(const DemandRecord& record, NodeIndex index) const {
     missing -= CardFits(record, card) ? 1 : 0;
   }
   return missing <= 0;
+}
+
+bool Ledger::EnoughOnOneNuma(const DemandRecord& record, NodeIndex index) const {
+  const NodeState& node = nodes_[index];
+  std::map<int, int> fitting;
+  for (CardIndex card = node.first_card; card < node.first_card + node.cards; ++card) {
+    if (CardFits(record, card) && ++fitting[numa_[card]] == record.demand.count) return true;
+  }
+  return false;
 }
 
 std::optional<NodeIndex> Ledger::FirstFit(const Demand& demand) const {
@@ -189,15 +252,24 @@ bool Ledger::FitsEmpty(DemandIndex demand, TypeIndex index) const {
   if (type.cpu_millis < asked.cpu_millis || type.memory < asked.main_memory || type.slots < 1) {
     return false;
   }
-  const auto admitted = std::ranges::count_if(
-      type.kinds, [&](KindIndex kind) { return record.needs[kind].admitted; });
-  return admitted >= asked.count;
+  std::map<int, int> admitted;  // By NUMA node, where it counts.
+  int most = 0;
+  for (size_t i = 0; i < type.kinds.size(); ++i) {
+    if (!record.needs[type.kinds[i]].admitted) continue;
+    most = std::max(most, ++admitted[asked.one_numa ? type.numa[i] : 0]);
+  }
+  return most >= asked.count;
 }
 
 Held Ledger::Take(DemandIndex demand, CardIndex index) const {
   const CardState& card = cards_[index];
   const Need& need = demands_[demand].needs[card.kind];
-  return {index, Bytes(need.memory), ComputeMillis(ComputeTaken(need, card))};
+  Held held{index, Bytes(need.memory), ComputeMillis(ComputeTaken(need, card)), 0};
+  if (need.width > 0) {
+    const auto places = ChoosePlaces(kinds_[card.kind].cut, need.starts, need.width, card.taken);
+    held.places = places.value_or(0);
+  }
+  return held;
 }
 
 BindingIndex Ledger::Bind(DemandIndex demand, const Placement& placement) {
@@ -243,6 +315,7 @@ void Ledger::Hold(const Binding& binding, int sign) {
     card.compute_free -= static_cast<int32_t>(sign * part.compute.value());
     card.memory_millis = Millis(card.memory_free, kinds_[card.kind].memory.value());
     card.holders += sign;
+    card.taken ^= part.places;
     card.slots_free -= sign;
   }
   Changed(binding.node);

@@ -14,6 +14,7 @@
 #include "base/ids.h"
 #include "base/units.h"
 #include "model/gpu.h"
+#include "scheduler/cut.h"
 
 // The fleet as flat records, and what is held of it. Everything that places (policies, simulator,
 // planner, control) reads this one structure; only Bind, Release and the Set… functions write it.
@@ -55,6 +56,7 @@ struct CardKind {
   Bytes memory;
   ComputeMillis compute{1000};  // What guarantees may sum up to: 1000 × the pool's overcommit.
   int slots = 1'000'000;        // Claims at once.
+  Cut cut;
 
   friend auto operator<=>(const CardKind&, const CardKind&) = default;
 };
@@ -62,8 +64,17 @@ struct CardKind {
 struct CardSpec {
   GpuId id;
   CardKind kind;
+  // A card in mode kPartitioned takes claims if its kind's pieces have places.
   GpuMode mode = GpuMode::kShared;
   GpuHealth health = GpuHealth::kHealthy;
+  int numa = -1;  // NUMA node; -1: not known.
+};
+
+// How close two cards of a node are; see Closeness in rules.h. Positions on the node.
+struct Link {
+  int a = 0;
+  int b = 0;
+  int closeness = 0;  // 1 to 65,535.
 };
 
 struct NodeSpec {
@@ -71,10 +82,14 @@ struct NodeSpec {
   int64_t cpu_millis = kUnlimited;  // Thousandths of a core.
   Bytes memory{kUnlimited};         // Main memory.
   int slots = 1'000'000;            // Claims at once.
-  int numa_nodes = 1;
   bool cordoned = false;
   std::vector<CardSpec> cards;  // At most kCardsPerNodeMax.
+  std::vector<Link> links;      // In both directions; no pair twice.
 };
+
+// How a demand wants nodes and cards chosen; kPolicy: as the policy does.
+enum class NodeRule : uint8_t { kPolicy, kBinpack, kSpread };
+enum class CardRule : uint8_t { kPolicy, kBinpack, kSpread, kClosest };
 
 // What a claim asks for, in the ledger's terms.
 struct Demand {
@@ -93,6 +108,11 @@ struct Demand {
   std::vector<std::string> models;  // Sorted; empty: any.
   std::vector<GpuId> only;          // Sorted; empty: any.
   std::vector<GpuId> never;         // Sorted.
+  std::string piece;                // The name of one; empty: any that suffices.
+  bool idle_cards = false;          // Only cards without a holder, who may get others later.
+  bool one_numa = false;            // All cards on one NUMA node; unknown ones count as one.
+  NodeRule node_rule = NodeRule::kPolicy;
+  CardRule card_rule = CardRule::kPolicy;
 
   friend auto operator<=>(const Demand&, const Demand&) = default;
 };
@@ -104,7 +124,9 @@ struct Need {
   int32_t compute_wish = 0;   // Millis taken as far as they are free; at least `compute`.
   int32_t memory_millis = 0;  // `memory` in thousandths of the card.
   bool admitted = false;      // Vendor, model and pool fit, and an empty card is large enough.
-  bool whole = false;
+  bool idle = false;          // Only of a card without holders.
+  Places starts = 0;          // Of its piece; see Piece.
+  int32_t width = 0;
 };
 
 struct CardState {
@@ -115,6 +137,7 @@ struct CardState {
   int32_t slots_free = 0;
   uint16_t kind = 0;
   bool open = false;  // In service, shared, not kept.
+  Places taken = 0;
 };
 
 // What a demand takes of cards of a kind, their names apart.
@@ -127,7 +150,8 @@ bool TakesName(const Demand& demand, const GpuId& card);
 inline bool NeedFits(const Need& need, const CardState& card) {
   return need.admitted & card.open & (card.memory_free >= need.memory) &
          (card.compute_free >= need.compute) & (card.slots_free > 0) &
-         (!need.whole | (card.holders == 0));
+         (!need.idle | (card.holders == 0)) &
+         (need.width == 0 || StartsLeft(need.starts, need.width, card.taken) != 0);
 }
 
 // The compute that the need takes of the card.
@@ -161,6 +185,9 @@ struct Held {
   CardIndex card = 0;
   Bytes memory;
   ComputeMillis compute;
+  Places places = 0;  // Nobody else's.
+
+  friend bool operator==(const Held&, const Held&) = default;
 };
 
 struct Binding {
@@ -175,7 +202,9 @@ struct NodeType {
   int64_t cpu_millis = 0;
   Bytes memory;
   int slots = 0;
-  std::vector<KindIndex> kinds;  // Of its cards, by position.
+  std::vector<KindIndex> kinds;     // Of its cards, by position.
+  std::vector<int> numa;            // Of its cards, by position.
+  std::vector<uint16_t> closeness;  // Of two cards: a × cards + b; 0: not said. Empty: nothing is.
 
   friend auto operator<=>(const NodeType&, const NodeType&) = default;
 };
@@ -207,6 +236,7 @@ class Ledger {
   const NodeId& node_id(NodeIndex node) const { return node_ids_[node]; }
   const GpuId& card_id(CardIndex card) const { return card_ids_[card]; }
   Service service(CardIndex card) const { return services_[card]; }
+  int numa(CardIndex card) const { return numa_[card]; }
   const HoldShapes& shapes(NodeIndex node) const { return shapes_[node]; }
   const Binding& binding(BindingIndex binding) const { return bindings_[binding]; }
   size_t bindings() const { return bindings_.size(); }  // Also ended ones.
@@ -275,6 +305,7 @@ class Ledger {
   bool RoomBesideCards(const Demand& asked, NodeIndex node) const;
   bool Fits(const DemandRecord& record, NodeIndex node) const;
 
+  bool EnoughOnOneNuma(const DemandRecord& record, NodeIndex node) const;
   KindIndex InternKind(const CardKind& kind);
   DemandRecord ResolveAll(const Demand& demand) const;
   void Hold(const Binding& binding, int sign);
@@ -283,6 +314,7 @@ class Ledger {
   std::vector<NodeState> nodes_;
   std::vector<CardState> cards_;
   std::vector<Service> services_;
+  std::vector<int> numa_;
   std::vector<HoldShapes> shapes_;
   std::vector<NodeId> node_ids_;
   std::vector<GpuId> card_ids_;

@@ -37,6 +37,25 @@ void ForEverySeed(uint64_t seeds, F&& check) {
   }
 }
 
+// The profiles of an A100 of 80 GB, as NVML lists their placements: eight places of memory.
+inline Cut MigOfA100() {
+  return {.pieces = {{"1g.10gb", GiB(10), ComputeMillis(142), 0b1111111, 1},
+                     {"1g.20gb", GiB(20), ComputeMillis(142), 0b1010101, 2},
+                     {"2g.20gb", GiB(20), ComputeMillis(285), 0b0010101, 2},
+                     {"3g.40gb", GiB(40), ComputeMillis(428), 0b0010001, 4},
+                     {"4g.40gb", GiB(40), ComputeMillis(571), 0b0000001, 4},
+                     {"7g.80gb", GiB(80), ComputeMillis(1000), 0b0000001, 8}}};
+}
+
+// Now and then: places, units, or templates without places.
+inline Cut SomeCut(Dice& dice, int model) {
+  if (!dice.OneIn(4)) return {};
+  if (model == 2) return MigOfA100();
+  if (model == 1) return {.memory_unit = MiB(256), .compute_unit = ComputeMillis(10)};
+  return {
+      .pieces = {{"vir05", GiB(8), ComputeMillis(250)}, {"vir10", GiB(16), ComputeMillis(500)}}};
+}
+
 inline CardKind SomeKind(Dice& dice) {
   static const char* const kModels[] = {"A10", "L4", "A100"};
   static constexpr int kGib[] = {24, 24, 80};
@@ -46,7 +65,8 @@ inline CardKind SomeKind(Dice& dice) {
           .pool = PoolId(model == 2 ? "large" : "shared"),
           .memory = GiB(kGib[model]),
           .compute = ComputeMillis(dice.OneIn(4) ? 1500 : 1000),
-          .slots = dice.OneIn(3) ? 3 : 1000};
+          .slots = dice.OneIn(3) ? 3 : 1000,
+          .cut = SomeCut(dice, model)};
 }
 
 // Nodes of a few types, some out of service.
@@ -59,9 +79,11 @@ inline Ledger SomeLedger(Dice& dice, int nodes) {
                   .slots = dice.OneIn(3) ? 4 : 100};
     const CardKind kind = SomeKind(dice);
     const int cards = dice.Roll(9);
+    const int numa[] = {dice.Roll(3) - 1, dice.Roll(3) - 1};
     for (int c = 0; c < cards; ++c) {
-      spec.cards.push_back({.kind = dice.OneIn(12) ? SomeKind(dice) : kind});
+      spec.cards.push_back({.kind = dice.OneIn(12) ? SomeKind(dice) : kind, .numa = numa[c % 2]});
     }
+    if (cards > 1 && dice.OneIn(2)) spec.links = {{0, cards - 1, 100 * (1 + dice.Roll(4))}};
     types.push_back(spec);
   }
   for (int i = 0; i < nodes; ++i) {
@@ -93,6 +115,11 @@ inline Demand SomeDemand(Dice& dice) {
   if (dice.OneIn(9)) demand.pool = PoolId("large");
   if (dice.OneIn(15)) demand.only = {GpuId("n1/0"), GpuId("n2/0"), GpuId("n3/1")};
   if (dice.OneIn(15)) demand.never = {GpuId("n0/0"), GpuId("n1/1")};
+  if (dice.OneIn(12)) demand.piece = dice.OneIn(2) ? "2g.20gb" : "vir05";
+  if (dice.OneIn(10)) demand.idle_cards = true;
+  if (dice.OneIn(6)) demand.one_numa = true;
+  if (dice.OneIn(5)) demand.node_rule = static_cast<NodeRule>(dice.Roll(3));
+  if (dice.OneIn(4)) demand.card_rule = static_cast<CardRule>(dice.Roll(4));
   return demand;
 }
 

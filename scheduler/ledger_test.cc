@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheduler/ledger.h"
 
+#include <bit>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "scheduler/ledger_for_tests.h"
 #include "scheduler/placer.h"
@@ -135,6 +137,7 @@ void ExpectSound(const Ledger& ledger) {
   std::vector<int64_t> compute(ledger.cards());
   std::vector<int> holders(ledger.cards());
   std::vector<int> whole(ledger.cards());
+  std::vector<Places> taken(ledger.cards());
   std::vector<int64_t> cpu(ledger.nodes());
   std::vector<int> claims(ledger.nodes());
   for (BindingIndex i = 0; i < ledger.bindings(); ++i) {
@@ -146,6 +149,8 @@ void ExpectSound(const Ledger& ledger) {
       memory[held.card] += held.memory.value();
       compute[held.card] += held.compute.value();
       ++holders[held.card];
+      EXPECT_EQ(taken[held.card] & held.places, 0U) << "one place twice";
+      taken[held.card] |= held.places;
       whole[held.card] += ledger.demand(binding.demand).whole ? 1 : 0;
     }
   }
@@ -160,6 +165,10 @@ void ExpectSound(const Ledger& ledger) {
     EXPECT_EQ(ledger.card(card).memory_free, kind.memory.value() - memory[card]);
     EXPECT_EQ(ledger.card(card).compute_free, kind.compute.value() - compute[card]);
     EXPECT_EQ(ledger.card(card).holders, holders[card]);
+    EXPECT_EQ(ledger.card(card).taken, taken[card]);
+    if (HasPlaces(kind.cut) && holders[card] > 0) {
+      EXPECT_GE(std::popcount(taken[card]), holders[card]);
+    }
   }
   for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
     const NodeType& type = ledger.type(ledger.node(node).type);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "scheduler/rules.h"
+
 namespace sluice::scheduler {
 namespace {
 
@@ -20,9 +22,26 @@ void Finish(const Ledger& ledger,
             DemandIndex demand,
             std::span<const TypeBest> bests,
             Placement& placement) {
-  placement.node = policy.ChooseType(ledger, demand, bests);
+  const Demand& asked = ledger.demand(demand);
+  placement.node = asked.node_rule == NodeRule::kPolicy ? policy.ChooseType(ledger, demand, bests)
+                                                        : BestType(bests);
   placement.cards.clear();
-  policy.ChooseCards(ledger, demand, placement);
+  if (ChoosesCards(asked)) {
+    ChooseByRule(ledger, demand, placement);
+    policy.OnChosenByRule(ledger, demand, placement);
+  } else {
+    policy.ChooseCards(ledger, demand, placement);
+  }
+}
+
+Score ScoreOn(const Ledger& ledger, Policy& policy, DemandIndex demand, NodeIndex node) {
+  const Demand& asked = ledger.demand(demand);
+  const bool own = asked.node_rule != NodeRule::kPolicy;
+  const bool fits = policy.ScoreSeesCards() && !own && !asked.one_numa
+                        ? ledger.RoomBesideCards(demand, node)
+                        : ledger.Fits(demand, node);
+  if (!fits) return kNoFit;
+  return own ? ScoreByRule(ledger, demand, node) : policy.ScoreNode(ledger, demand, node);
 }
 
 }  // namespace
@@ -96,9 +115,7 @@ void Placer::PlaceNodes() {
 }
 
 Score Placer::ScoreOf(DemandIndex demand, NodeIndex node) {
-  const bool fits =
-      policy_.ScoreSeesCards() ? ledger_.RoomBesideCards(demand, node) : ledger_.Fits(demand, node);
-  return fits ? policy_.ScoreNode(ledger_, demand, node) : kNoFit;
+  return ScoreOn(ledger_, policy_, demand, node);
 }
 
 void Placer::Build(DemandIndex demand, Index& index) {
@@ -155,8 +172,7 @@ void Placer::Refresh(DemandIndex demand, Index& index) {
 bool ScanAll(const Ledger& ledger, Policy& policy, DemandIndex demand, Placement& placement) {
   std::vector<TypeBest> bests;
   for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
-    if (!ledger.Fits(demand, node)) continue;
-    const Score score = policy.ScoreNode(ledger, demand, node);
+    const Score score = ScoreOn(ledger, policy, demand, node);
     if (score == kNoFit) continue;
     const TypeIndex type = ledger.node(node).type;
     const auto at = std::ranges::lower_bound(bests, type, {}, &TypeBest::type);

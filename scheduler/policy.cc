@@ -6,6 +6,10 @@
 namespace sluice::scheduler {
 
 NodeIndex Policy::ChooseType(const Ledger&, DemandIndex, std::span<const TypeBest> bests) {
+  return BestType(bests);
+}
+
+NodeIndex BestType(std::span<const TypeBest> bests) {
   const TypeBest* best = &bests.front();
   for (const TypeBest& other : bests) {
     if (other.score > best->score || (other.score == best->score && other.node < best->node)) {

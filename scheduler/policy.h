@@ -44,6 +44,9 @@ class Policy {
   // Appends the cards. Requires: the demand fits the node.
   virtual void ChooseCards(const Ledger& ledger, DemandIndex demand, Placement& placement) = 0;
 
+  // Told instead of ChooseCards when a demand's own rule has chosen.
+  virtual void OnChosenByRule(const Ledger&, DemandIndex, const Placement&) {}
+
   // Which of the types' best nodes is taken. `bests` is not empty, ascending by type. The tie rule
   // is here: by default the highest score, then the node that was added first.
   virtual NodeIndex ChooseType(const Ledger& ledger,
@@ -63,6 +66,9 @@ class Policy {
   // False: the policy tells nodes apart that are equal in type and state, also untouched ones.
   virtual bool NodesAlike() const { return true; }
 };
+
+// The default of ChooseType.
+NodeIndex BestType(std::span<const TypeBest> bests);
 
 // The tightest fitting card, by memory and then by number, one after the other; or the first ones
 // when the demand is for whole cards. What all published policies but FGD and Random do.

@@ -76,10 +76,11 @@ using Decision = std::variant<Placed, WaitFor, Never>;
 
 // By the policy of the snapshot's rules; `tightest_card` is: the admitted card with the least free
 // memory that still suffices (to the MiB between machines); ties by fewer shares, then by machine,
-// then by id. Several cards: the same rule, one after the other, on one machine. A guarantee must
-// fit the card's compute too. A whole card is one without any share; it is given with all its
-// memory and compute, and `memory` is then the least that it must have. A card that is out of
-// service takes nothing, but as it may come back, a request is not Never because of it.
+// then by id. Several cards: the same rule, one after the other, on one machine; several whole
+// cards: of that machine those that are closest (rules.h), as far as the cards' NUMA nodes tell. A
+// guarantee must fit the card's compute too. A whole card is one without any share; it is given
+// with all its memory and compute, and `memory` is then the least that it must have. A card that is
+// out of service takes nothing, but as it may come back, a request is not Never because of it.
 Decision Decide(const Snapshot& snapshot, const ClaimRequest& request);
 
 // Why the request fits or not, card by card, and what would be placed now instead; see explain.h

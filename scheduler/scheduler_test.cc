@@ -29,6 +29,22 @@ TEST(Decide, BreaksTiesByFewerSharesThenById) {
   EXPECT_EQ(SayDecision({Card("b", 24_GiB), Card("a", 24_GiB)}, Ask(4_GiB)), "a");
 }
 
+TEST(Decide, GivesWholeCardsOfOneNumaNodeTogether) {
+  const auto at = [](int numa, Gpu gpu) {
+    gpu.numa_node = numa;
+    return gpu;
+  };
+  const std::vector<Gpu> four = {at(0, Card("a", 24_GiB)),
+                                 at(1, Card("b", 24_GiB)),
+                                 at(0, Card("c", 24_GiB)),
+                                 at(1, Card("d", 24_GiB))};
+  EXPECT_EQ(SayDecision(four, AskWhole(2)), "a c");
+  std::vector<Gpu> one_busy = four;
+  one_busy[2] = at(0, Card("c", 24_GiB, {1_GiB}));
+  EXPECT_EQ(SayDecision(one_busy, AskWhole(2)), "b d");
+  EXPECT_EQ(SayDecision(one_busy, AskWhole(3)), "a b d");
+}
+
 TEST(Decide, AllocatesWhatWasAsked) {
   ClaimRequest request = Ask(8_GiB);
   request.guarantee = ComputeMillis(250);

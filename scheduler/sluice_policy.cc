@@ -41,14 +41,20 @@ class Sluice final : public Policy {
     Follow(ledger);
     const Choice choice = Choose(ledger, demand, placement.node);
     if (choice.berth) {
-      CardsOfBerth(ledger, demand, open_[placement.node][*choice.berth].berth, placement);
+      CardsOfBerth(demand, open_[placement.node][*choice.berth], placement);
     } else if (choice.score >= kFreeRoom) {
       fgd_beside_berths_->ChooseCards(shadow_, demand, placement);
     } else {
       fgd_->ChooseCards(ledger, demand, placement);
     }
-    chosen_ = {demand, choice.berth, placement, {}};
-    for (const CardIndex card : placement.cards) chosen_.held.push_back(ledger.Take(demand, card));
+    Note(ledger, {demand, choice.berth, placement, {}});
+  }
+
+  void OnChosenByRule(const Ledger& ledger,
+                      DemandIndex demand,
+                      const Placement& placement) override {
+    Follow(ledger);
+    Note(ledger, {demand, std::nullopt, placement, {}});
   }
 
   void OnPlaced(const Ledger& ledger, DemandIndex demand, const Placement& placement) override {
@@ -73,10 +79,7 @@ class Sluice final : public Policy {
     std::vector<Mirrored>& claims = claims_[binding.node];
     const auto same = std::ranges::find_if(claims, [&](const Mirrored& claim) {
       const Binding& held = shadow_.binding(claim.held);
-      return held.demand == binding.demand &&
-             std::ranges::equal(held.held, binding.held, [](const Held& a, const Held& b) {
-               return a.card == b.card && a.memory == b.memory && a.compute == b.compute;
-             });
+      return held.demand == binding.demand && held.held == binding.held;
     });
     if (same == claims.end()) {
       seen_ = kNothingSeen;
@@ -102,6 +105,13 @@ class Sluice final : public Policy {
     Placement placement;
     std::vector<Held> held;  // What it takes of the cards.
   };
+
+  void Note(const Ledger& ledger, Chosen chosen) {
+    for (const CardIndex card : chosen.placement.cards) {
+      chosen.held.push_back(ledger.Take(chosen.demand, card));
+    }
+    chosen_ = std::move(chosen);
+  }
 
   Choice Choose(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
     if (levers_.own_berth) {
@@ -181,17 +191,13 @@ class Sluice final : public Policy {
     });
   }
 
-  void CardsOfBerth(const Ledger&, DemandIndex demand, const Berth& berth, Placement& placement) {
+  void CardsOfBerth(DemandIndex demand, const OpenBerth& open, Placement& placement) {
     if (shadow_.demand(demand).count == 0) return;
-    if (berth.card != Berth::kAnyCard) {
-      placement.cards.push_back(berth.card);
+    if (open.berth.card != Berth::kAnyCard) {
+      placement.cards.push_back(open.berth.card);
       return;
     }
-    for (const OpenBerth& open : open_[placement.node]) {
-      if (!(open.berth == berth)) continue;
-      for (const Held& part : shadow_.binding(open.held).held) placement.cards.push_back(part.card);
-      return;
-    }
+    for (const Held& part : shadow_.binding(open.held).held) placement.cards.push_back(part.card);
   }
 
   // Brings the shadow up to the ledger when it is the first time, or when something changed that
@@ -230,13 +236,17 @@ class Sluice final : public Policy {
     }
   }
 
-  // Whether a berth takes compute as far as it is free, or whichever cards are the tightest: then
-  // the order of holding matters, and it is always claims first, as in Follow.
+  // Whether a berth takes compute as far as it is free, whichever cards are the tightest, or
+  // whichever places are left: then the order of holding matters, and it is always claims first, as
+  // in Follow.
   bool OrderMatters(NodeIndex node) const {
-    return std::ranges::any_of(open_[node], [&](const OpenBerth& open) {
-      const Demand& demand = shadow_.demand(open.berth.demand);
-      return demand.by_memory || (demand.count > 0 && open.berth.card == Berth::kAnyCard);
-    });
+    const auto& kinds = shadow_.type(shadow_.node(node).type).kinds;
+    return std::ranges::any_of(kinds,
+                               [&](KindIndex kind) { return HasPlaces(shadow_.kind(kind).cut); }) ||
+           std::ranges::any_of(open_[node], [&](const OpenBerth& open) {
+             const Demand& demand = shadow_.demand(open.berth.demand);
+             return demand.by_memory || (demand.count > 0 && open.berth.card == Berth::kAnyCard);
+           });
   }
 
   bool Overfull(NodeIndex node) const {
@@ -250,14 +260,14 @@ class Sluice final : public Policy {
            WholeShared(node);
   }
 
-  // Whether a berth for whole cards and a claim are on one card.
+  // Whether a berth for idle cards and a claim are on one card.
   bool WholeShared(NodeIndex node) const {
     return std::ranges::any_of(open_[node], [&](const OpenBerth& open) {
       const Binding& binding = shadow_.binding(open.held);
-      return shadow_.demand(binding.demand).whole &&
-             std::ranges::any_of(binding.held, [&](const Held& part) {
-               return shadow_.card(part.card).holders > 1;
-             });
+      return std::ranges::any_of(binding.held, [&](const Held& part) {
+        const CardState& card = shadow_.card(part.card);
+        return card.holders > 1 && shadow_.NeedOf(binding.demand, card.kind).idle;
+      });
     });
   }
 

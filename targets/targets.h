@@ -40,8 +40,9 @@ struct Program {
   int64_t placed_millis = 0;
 };
 
-// Plans for the ledger as it stands, beside what is held. Nodes with cards of several kinds or out
-// of service, demands that name cards, and shares on several cards get no berths. Fails with
+// Plans for the ledger as it stands, beside what is held. Nodes with cards of several kinds, out
+// of service or divided at fixed places, demands that name cards, and shares on several cards get
+// no berths. Fails with
 // kInternal if the solver finds no answer.
 Result<Program> MakeTargets(const scheduler::Ledger& ledger,
                             const std::vector<Expected>& expected,

@@ -50,8 +50,11 @@ struct CardLedger {
       const Gpu& gpu = *cards[order[at]].gpu;
       if (at > 0 && gpu.node != node.id) Add(cards, node);
       node.id = gpu.node;
-      node.cards.push_back(
-          {.id = gpu.id, .kind = KindOf(gpu), .mode = gpu.mode, .health = gpu.health});
+      node.cards.push_back({.id = gpu.id,
+                            .kind = KindOf(gpu),
+                            .mode = gpu.mode,
+                            .health = gpu.health,
+                            .numa = gpu.numa_node});
     }
     if (!order.empty()) Add(cards, node);
   }
@@ -248,6 +251,8 @@ Demand ToDemand(const ClaimRequest& request) {
                 .vendor = request.vendor,
                 .only = request.only};
   if (!request.gpu_model.empty()) demand.models = {request.gpu_model};
+  // Who has several cards for himself lets them work together.
+  if (request.whole && request.count > 1) demand.card_rule = CardRule::kClosest;
   std::ranges::sort(demand.only);
   return demand;
 }

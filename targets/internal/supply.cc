@@ -80,7 +80,10 @@ std::vector<Supply> SuppliesOf(const Ledger& ledger, const std::vector<Expected>
     Supply& supply = by_type[index];
     const bool mixed =
         std::ranges::adjacent_find(type.kinds, std::ranges::not_equal_to()) != type.kinds.end();
-    if (supply.nodes.empty() || mixed) continue;
+    const bool places = std::ranges::any_of(type.kinds, [&](scheduler::KindIndex kind) {
+      return scheduler::HasPlaces(ledger.kind(kind).cut);
+    });
+    if (supply.nodes.empty() || mixed || places) continue;
     supply.type = index;
     if (!type.kinds.empty()) supply.kind = type.kinds.front();
     if (type.cpu_millis >= scheduler::kUnlimited) supply.cores_free = -1;
