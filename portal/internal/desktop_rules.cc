@@ -121,6 +121,7 @@ OrProblem<void> CheckShare(App& app, const ClaimRequest& request, std::string_vi
                                ToText(request.memory),
                                ToText(largest));
   problem.errors.push_back({at + "/memory_bytes", "over_share_limit", problem.detail});
+  if (const auto why = app.control.Explain({.request = request})) problem.summary = why->summary;
   return No(std::move(problem));
 }
 
@@ -183,10 +184,31 @@ std::string OnBehalfOf(App& app, const Call& call, const UserId& owner) {
   return user ? (*user)->value.name : owner.text();
 }
 
+std::string ShareText(const ClaimRequest& share) {
+  std::string text = ToText(share.memory);
+  if (!share.gpu_model.empty()) text += " on " + share.gpu_model;
+  if (!share.guarantee_by_memory) {
+    text += fmt::format(", {}% guaranteed", share.guarantee.value() / 10);
+  }
+  if (share.cap > ComputeMillis(0)) text += fmt::format(", at most {}%", share.cap.value() / 10);
+  return text + ".";
+}
+
 OrProblem<store::Versioned<Desktop>> ChangeDesktop(App& app,
                                                    const Call& call,
                                                    const control::AuditNote& note,
                                                    const DesktopChange& change) {
+  const auto alone = [&](Desktop& desktop) -> OrProblem<std::vector<store::Write>> {
+    if (auto good = change(desktop); !good) return tl::unexpected(good.error());
+    return std::vector<store::Write>();
+  };
+  return ChangeDesktopBeside(app, call, note, alone);
+}
+
+OrProblem<store::Versioned<Desktop>> ChangeDesktopBeside(App& app,
+                                                         const Call& call,
+                                                         const control::AuditNote& note,
+                                                         const DesktopChangeBeside& change) {
   const bool has_if_match = call.request.headers.Has("If-Match");
   for (int left = kCommitTries;; --left) {
     const auto stored = VisibleDesktop(app, call);
@@ -203,16 +225,17 @@ OrProblem<store::Versioned<Desktop>> ChangeDesktop(App& app,
     if (desktop.value.desired == DesiredState::kDeleted) {
       return No(ProblemCode::kStateConflict, "The desktop is being deleted.");
     }
-    if (auto good = change(desktop.value); !good) return tl::unexpected(good.error());
-    const auto revision = app.Commit(call,
-                                     {store::Put(desktop.value, desktop.version)},
-                                     note,
-                                     OnBehalfOf(app, call, desktop.value.owner));
+    auto writes = change(desktop.value);
+    if (!writes) return tl::unexpected(writes.error());
+    writes->push_back(store::Put(desktop.value, desktop.version));
+    const auto revision =
+        app.Commit(call, std::move(*writes), note, OnBehalfOf(app, call, desktop.value.owner));
     if (revision) {
       desktop.version = *revision;
       return desktop;
     }
-    const bool again = revision.error().code == Code::kAborted && !has_if_match && left > 1;
+    // With If-Match the next look says whether it is the desktop that is another one.
+    const bool again = revision.error().code == Code::kAborted && left > 1;
     if (!again) return No(revision.error());
   }
 }

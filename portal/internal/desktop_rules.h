@@ -57,6 +57,16 @@ OrProblem<store::Versioned<Desktop>> ChangeDesktop(App& app,
                                                    const control::AuditNote& note,
                                                    const DesktopChange& change);
 
+// The same with writes that belong to it.
+using DesktopChangeBeside = std::function<OrProblem<std::vector<store::Write>>(Desktop&)>;
+OrProblem<store::Versioned<Desktop>> ChangeDesktopBeside(App& app,
+                                                         const Call& call,
+                                                         const control::AuditNote& note,
+                                                         const DesktopChangeBeside& change);
+
+// "8 GiB on NVIDIA L4, 30% guaranteed."
+std::string ShareText(const ClaimRequest& share);
+
 // The name for the audit row when somebody acts on another's desktop; else empty.
 std::string OnBehalfOf(App& app, const Call& call, const UserId& owner);
 

@@ -198,7 +198,8 @@ void EventHub::ShowPlaces(State& state, View& view) {
     const auto place = app_.control.PlaceInQueue(desktop.claim);
     if (!place) continue;
     std::string now =
-        fmt::format("{} {} {} {} {}",
+        fmt::format("{} {} {} {} {} {}",
+                    place->summary,
                     place->position,
                     place->waiting,
                     place->reason,

@@ -39,6 +39,10 @@ Answer KeepDesktopAlive(App& app, const Call& call);
 Answer MessageDesktop(App& app, const Call& call);
 Answer StopDesktop(App& app, const Call& call);
 
+// handlers_explain.cc
+Answer ExplainDesktop(App& app, const Call& call);
+Answer AskInstead(App& app, const Call& call);
+
 // handlers_gpus.cc
 Answer ListGpus(App& app, const Call& call);
 Answer GetGpu(App& app, const Call& call);
@@ -50,6 +54,7 @@ Answer LeaveQueue(App& app, const Call& call);
 Answer ListPools(App& app, const Call& call);
 Answer GetPool(App& app, const Call& call);
 Answer UpdatePool(App& app, const Call& call);
+Answer TryPool(App& app, const Call& call);
 
 // handlers_plan.cc
 Answer GetPlan(App& app, const Call& call);

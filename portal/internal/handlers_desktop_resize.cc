@@ -27,14 +27,6 @@ OrProblem<ClaimRequest> ReadShare(const Call& call) {
   return share;
 }
 
-std::string ShareText(const ClaimRequest& share) {
-  std::string text = ToText(share.memory);
-  if (!share.guarantee_by_memory)
-    text += fmt::format(", {}% guaranteed", share.guarantee.value() / 10);
-  if (share.cap > ComputeMillis(0)) text += fmt::format(", at most {}%", share.cap.value() / 10);
-  return text + ".";
-}
-
 OrProblem<void> ResizeHeld(App& app, const Desktop& desktop) {
   if (desktop.claim.text().empty()) return {};
   const auto done = app.control.Resize(desktop.claim, desktop.request);

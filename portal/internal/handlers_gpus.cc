@@ -53,7 +53,8 @@ void WriteWaiting(JsonWriter& json, const Waiting& waiting, bool seen, const std
   json.Key("run_command").TextOrNull(seen ? claim.run_command : "");
   json.Field("owner", seen ? owner : "")
       .Field("position", waiting.place.position)
-      .Field("reason", waiting.place.reason);
+      .Field("reason", waiting.place.reason)
+      .Field("summary", waiting.place.summary);
   json.Key("next_likely_at").TimeOrNull(waiting.place.next_likely.value_or(TimePoint()));
   WriteStartRange(json, waiting.place.start);
   json.Key("queued_since").TimeOrNull(claim.queued_since);

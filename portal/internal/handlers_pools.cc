@@ -12,20 +12,135 @@ namespace sluice::portal {
 namespace {
 
 constexpr int64_t kSlackMax = int64_t{1} << 50;
+constexpr int64_t kShareLeast = int64_t{1} << 20;
 constexpr std::array<std::string_view, 3> kRules = {"warn", "throttle", "end"};
+constexpr std::array<std::string_view, 5> kPolicies = {
+    "tightest_card", "best_fit", "packing", "fgd", "sluice"};
 
-void WritePool(JsonWriter& json, const store::Versioned<Pool>& stored) {
+// One rule of a pool that an admin can change.
+struct Rule {
+  std::string_view name;
+  std::string_view words;  // In the audit log.
+  std::string (*text)(const Pool& pool);
+  void (*write)(JsonWriter& json, const Pool& pool);
+  // Takes what the body wishes. False: the body does not name it, or names it wrongly.
+  bool (*take)(FieldReader& fields, Pool& pool);
+};
+
+constexpr std::array kPoolRules = std::to_array<Rule>({
+    {"placement",
+     "Policy",
+     [](const Pool& pool) { return std::string(ToString(pool.placement)); },
+     [](JsonWriter& json, const Pool& pool) { json.Text(ToString(pool.placement)); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto policy = fields.OneOf("placement", kPolicies);
+       if (policy) pool.placement = *ParsePlacementPolicy(*policy);
+       return policy.has_value();
+     }},
+    {"share_min_bytes",
+     "Smallest share",
+     [](const Pool& pool) { return ToText(pool.share_memory_min); },
+     [](JsonWriter& json, const Pool& pool) { json.Int(pool.share_memory_min.value()); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto least = fields.Int("share_min_bytes", {kContextMemory.value(), kSlackMax});
+       if (least) pool.share_memory_min = Bytes(*least);
+       return least.has_value();
+     }},
+    {"share_step_bytes",
+     "Step of shares",
+     [](const Pool& pool) { return ToText(pool.share_memory_step); },
+     [](JsonWriter& json, const Pool& pool) { json.Int(pool.share_memory_step.value()); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto step = fields.Int("share_step_bytes", {kShareLeast, kSlackMax});
+       if (step) pool.share_memory_step = Bytes(*step);
+       return step.has_value();
+     }},
+    {"compute_overcommit_percent",
+     "Guarantees add up to, in % of a card",
+     [](const Pool& pool) { return std::to_string(pool.compute_overcommit_percent); },
+     [](JsonWriter& json, const Pool& pool) { json.Int(pool.compute_overcommit_percent); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto percent = fields.Int("compute_overcommit_percent", {100, 1'000});
+       if (percent) pool.compute_overcommit_percent = static_cast<int>(*percent);
+       return percent.has_value();
+     }},
+    {"bypass_rule",
+     "Rule for what goes round the ledger",
+     [](const Pool& pool) { return std::string(ToString(pool.bypass_rule)); },
+     [](JsonWriter& json, const Pool& pool) { json.Text(ToString(pool.bypass_rule)); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto rule = fields.OneOf("bypass_rule", kRules);
+       if (rule) pool.bypass_rule = *ParseBypassRule(*rule);
+       return rule.has_value();
+     }},
+    {"bypass_slack_bytes",
+     "What may be held beyond the ledger",
+     [](const Pool& pool) { return ToText(pool.bypass_slack); },
+     [](JsonWriter& json, const Pool& pool) { json.Int(pool.bypass_slack.value()); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto slack = fields.Int("bypass_slack_bytes", {0, kSlackMax});
+       if (slack) pool.bypass_slack = Bytes(*slack);
+       return slack.has_value();
+     }},
+    {"strict_priority",
+     "Strict priority",
+     [](const Pool& pool) { return std::string(pool.strict_priority ? "on" : "off"); },
+     [](JsonWriter& json, const Pool& pool) { json.Bool(pool.strict_priority); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto strict = fields.Bool("strict_priority");
+       if (strict) pool.strict_priority = *strict;
+       return strict.has_value();
+     }},
+});
+
+// What the last change of a pool was, for whoever wants it undone. Holds as long as its row has the
+// pool's version: both are written together.
+std::string FormerId(std::string_view pool) {
+  return fmt::format("pool-former.{}", pool);
+}
+
+std::string FormerJson(const Call& call, TimePoint now, const Pool& before, const Pool& after) {
+  JsonWriter json;
+  json.BeginObject().Field("by", call.caller.user.name).Key("at").Time(now);
+  json.Key("former").BeginObject();
+  for (const Rule& rule : kPoolRules) {
+    if (rule.text(before) == rule.text(after)) continue;
+    json.Key(rule.name);
+    rule.write(json, before);
+  }
+  json.EndObject().EndObject();
+  return json.Take();
+}
+
+void WriteLastChange(App& app, JsonWriter& json, const store::Versioned<Pool>& stored) {
+  json.Key("last_change");
+  const auto row = app.store.Get(store::Kind::kSetting, FormerId(stored.value.id.text()));
+  if (row && row->version == stored.version) {
+    json.Raw(row->body);
+  } else {
+    json.Null();
+  }
+}
+
+void WritePlacement(JsonWriter& json, const control::PlacementState& placement) {
+  json.Field("placement_in_force", ToString(placement.in_force))
+      .Field("placement_note", placement.note);
+  json.Key("placement_made_at").TimeOrNull(placement.made_at);
+}
+
+void WritePool(App& app, JsonWriter& json, const store::Versioned<Pool>& stored) {
   const Pool& pool = stored.value;
   json.BeginObject()
       .Field("id", pool.id.text())
       .Field("resource_version", stored.version)
-      .Field("name", pool.name)
-      .Field("share_min_bytes", pool.share_memory_min.value())
-      .Field("share_step_bytes", pool.share_memory_step.value())
-      .Field("bypass_rule", ToString(pool.bypass_rule))
-      .Field("bypass_slack_bytes", pool.bypass_slack.value())
-      .Field("strict_priority", pool.strict_priority)
-      .EndObject();
+      .Field("name", pool.name);
+  for (const Rule& rule : kPoolRules) {
+    json.Key(rule.name);
+    rule.write(json, pool);
+  }
+  WritePlacement(json, app.control.Placement());
+  WriteLastChange(app, json, stored);
+  json.EndObject();
 }
 
 OrProblem<Stored<Pool>> KnownPool(App& app, const Call& call) {
@@ -40,18 +155,11 @@ OrProblem<std::string> TakeWishes(const Call& call, Pool& pool) {
   if (!body) return tl::unexpected(body.error());
   FieldErrors errors;
   FieldReader fields(*body, errors);
+  const Pool before = pool;
   std::string words;
-  if (const auto rule = fields.OneOf("bypass_rule", kRules)) {
-    pool.bypass_rule = *ParseBypassRule(*rule);
-    words += fmt::format(" Rule for what goes round the ledger: {}.", *rule);
-  }
-  if (const auto slack = fields.Int("bypass_slack_bytes", {0, kSlackMax})) {
-    pool.bypass_slack = Bytes(*slack);
-    words += fmt::format(" It may hold {} beyond it.", ToText(pool.bypass_slack));
-  }
-  if (const auto strict = fields.Bool("strict_priority")) {
-    pool.strict_priority = *strict;
-    words += fmt::format(" Strict priority: {}.", *strict ? "on" : "off");
+  for (const Rule& rule : kPoolRules) {
+    if (!rule.take(fields, pool)) continue;
+    words += fmt::format(" {}: {}, was {}.", rule.words, rule.text(pool), rule.text(before));
   }
   fields.RejectUnknown();
   if (!errors.empty()) return NoFields(std::move(errors));
@@ -59,6 +167,22 @@ OrProblem<std::string> TakeWishes(const Call& call, Pool& pool) {
     return No(ProblemCode::kInvalidField, "Say what to change.");
   }
   return words.substr(1);
+}
+
+void WriteEffect(App& app, View& view, JsonWriter& json, const control::PoolEffect& effect) {
+  json.BeginObject().Field("effect", ToString(effect.kind)).Field("detail", effect.detail);
+  json.Key("claim_id").TextOrNull(effect.claim.text());
+  json.Key("desktop_id").TextOrNull(effect.desktop.text());
+  std::string name;
+  std::string owner;
+  if (const auto desktop = app.objects.Get<Desktop>(effect.desktop.text())) {
+    name = (*desktop)->value.name;
+    owner = view.UserName((*desktop)->value.owner);
+  } else if (const auto claim = app.objects.Get<Claim>(effect.claim.text())) {
+    name = (*claim)->value.run_command;
+    owner = view.UserName((*claim)->value.user);
+  }
+  json.Field("name", name).Field("owner", owner).EndObject();
 }
 
 }  // namespace
@@ -75,7 +199,7 @@ Answer ListPools(App& app, const Call& call) {
       next = CursorFor(pools->objects[i - 1]->value.id.text());
       break;
     }
-    WritePool(list.json(), *pools->objects[i]);
+    WritePool(app, list.json(), *pools->objects[i]);
   }
   return list.Finish(pools->version, next);
 }
@@ -84,7 +208,7 @@ Answer GetPool(App& app, const Call& call) {
   const auto pool = KnownPool(app, call);
   if (!pool) return tl::unexpected(pool.error());
   JsonWriter json;
-  WritePool(json, **pool);
+  WritePool(app, json, **pool);
   return JsonResponse(200, json.Take(), (*pool)->version);
 }
 
@@ -97,13 +221,36 @@ Answer UpdatePool(App& app, const Call& call) {
   const auto wanted = IfMatch(call.request);
   if (!wanted) return tl::unexpected(wanted.error());
   if (auto same = CheckVersion(*wanted, pool.version); !same) return tl::unexpected(same.error());
+  const store::Write former{store::Kind::kSetting,
+                            FormerId(call.id),
+                            std::nullopt,
+                            FormerJson(call, app.clock.Now(), (*stored)->value, pool.value)};
   const auto revision = app.Commit(
-      call, {store::Put(pool.value, pool.version)}, {"pool.update", call.id, "ok", *words});
+      call, {store::Put(pool.value, pool.version), former}, {"pool.update", call.id, "ok", *words});
   if (!revision) return No(revision.error());
   pool.version = *revision;
   JsonWriter json;
-  WritePool(json, pool);
+  WritePool(app, json, pool);
   return JsonResponse(200, json.Take(), pool.version);
+}
+
+Answer TryPool(App& app, const Call& call) {
+  const auto stored = KnownPool(app, call);
+  if (!stored) return tl::unexpected(stored.error());
+  Pool pool = (*stored)->value;
+  if (const auto words = TakeWishes(call, pool); !words) return tl::unexpected(words.error());
+  const auto trial = app.control.TryPool(pool);
+  if (!trial) return No(trial.error());
+  View view(app);
+  JsonWriter json;
+  json.BeginObject().Key("effects").BeginArray();
+  for (const control::PoolEffect& effect : trial->effects) WriteEffect(app, view, json, effect);
+  json.EndArray();
+  WritePlacement(json, trial->placement);
+  json.Field("largest_free_before_bytes", trial->largest_free_before.value())
+      .Field("largest_free_after_bytes", trial->largest_free_after.value())
+      .EndObject();
+  return JsonResponse(200, json.Take());
 }
 
 }  // namespace sluice::portal

@@ -50,7 +50,7 @@ TEST_F(Pools, AreChangedByAdminsAlone) {
   EXPECT_EQ(Patch(ada, body, 200)["bypass_rule"], "end");
   EXPECT_EQ(world.Read<Pool>("shared").value.bypass_rule, BypassRule::kEnd);
   EXPECT_EQ(world.AuditRows().back().action, "pool.update");
-  EXPECT_EQ(world.AuditRows().back().detail, "Rule for what goes round the ledger: end.");
+  EXPECT_EQ(world.AuditRows().back().detail, "Rule for what goes round the ledger: end, was warn.");
 }
 
 TEST_F(Pools, KeepWhatIsNotNamed) {
@@ -59,6 +59,63 @@ TEST_F(Pools, KeepWhatIsNotNamed) {
   EXPECT_EQ(pool["bypass_slack_bytes"], 2'000'000'000);
   EXPECT_EQ(pool["strict_priority"], true);
   EXPECT_EQ(pool["bypass_rule"], "warn");
+}
+
+TEST_F(Pools, SayHowCardsAreChosen) {
+  world.control.placement = {.in_force = PlacementPolicy::kTightestCard, .note = "12 of 50"};
+  const Json pool = Patch(ada, {{"placement", "sluice"}, {"compute_overcommit_percent", 150}}, 200);
+  EXPECT_EQ(pool["placement"], "sluice");
+  EXPECT_EQ(pool["placement_in_force"], "tightest_card");
+  EXPECT_EQ(pool["placement_note"], "12 of 50");
+  EXPECT_EQ(world.Read<Pool>("shared").value.compute_overcommit_percent, 150);
+  EXPECT_EQ(
+      world.AuditRows().back().detail,
+      "Policy: sluice, was tightest_card. Guarantees add up to, in % of a card: 150, was 100.");
+  Patch(ada, {{"placement", "luck"}}, 422);
+  Patch(ada, {{"compute_overcommit_percent", 99}}, 422);
+  Patch(ada, {{"share_min_bytes", 1}}, 422);
+}
+
+TEST_F(Pools, TellTheFormerValuesOfTheLastChangeAlone) {
+  EXPECT_TRUE(Get(lina)["last_change"].is_null());
+  Patch(ada, {{"placement", "fgd"}}, 200);
+  const Json pool = Patch(ada, {{"placement", "packing"}, {"strict_priority", true}}, 200);
+  EXPECT_EQ(pool["last_change"]["by"], "ada");
+  const Json former{{"placement", "fgd"}, {"strict_priority", false}};
+  EXPECT_EQ(pool["last_change"]["former"], former);
+  EXPECT_EQ(Get(lina)["last_change"], pool["last_change"]);
+  const Json undone = Patch(ada, former, 200);
+  EXPECT_EQ(undone["placement"], "fgd");
+  EXPECT_EQ(undone["strict_priority"], false);
+  // Somebody who writes the row past the API leaves nothing to undo.
+  auto row = world.Read<Pool>("shared");
+  row.value.name = "Cards";
+  world.Put(store::Put(row.value, row.version));
+  EXPECT_TRUE(Get(lina)["last_change"].is_null());
+}
+
+TEST_F(Pools, TryAChangeWithoutMakingIt) {
+  const Desktop desktop =
+      world.AddDesktop(world.AddUser("omid", Role::kUser).value.id, "small", DesktopState::kReady);
+  world.control.pool_trial = {.effects = {{.kind = control::PoolEffect::Kind::kBelowSmallest,
+                                           .claim = desktop.claim,
+                                           .desktop = desktop.id,
+                                           .detail = "1 GiB is below the smallest share"}},
+                              .largest_free_before = Bytes(7),
+                              .largest_free_after = Bytes(9)};
+  const Ask ask = Ask("POST", "/v1/pools/shared/dry-run").Json({{"share_min_bytes", 2LL << 30}});
+  world.SendForJson(Ask(ask).As(omar), 403);
+  const Json trial = world.SendForJson(Ask(ask).As(ada), 200);
+  EXPECT_EQ(world.control.tried_pool.share_memory_min, Bytes(2LL << 30));
+  ASSERT_EQ(trial["effects"].size(), 1U);
+  EXPECT_EQ(trial["effects"][0]["effect"], "below_smallest");
+  EXPECT_EQ(trial["effects"][0]["name"], "small");
+  EXPECT_EQ(trial["effects"][0]["owner"], "omid");
+  EXPECT_EQ(trial["largest_free_after_bytes"], 9);
+  EXPECT_NE(Get(ada)["share_min_bytes"], 2LL << 30);
+  world.SendForJson(Ask("POST", "/v1/pools/shared/dry-run").As(ada).Json({{"color", 1}}), 422);
+  world.SendForJson(Ask("POST", "/v1/pools/none/dry-run").As(ada).Json({{"placement", "fgd"}}),
+                    404);
 }
 
 TEST_F(Pools, RefuseWhatMakesNoSense) {

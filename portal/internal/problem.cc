@@ -153,6 +153,7 @@ net::Response Render(const Problem& problem,
       .Field("code", row.name)
       .Field("request_id", request_id);
   WriteLists(json, problem);
+  if (!problem.summary.empty()) json.Field("summary", problem.summary);
   net::Response response;
   response.status = row.status;
   if (problem.retry_after_s > 0) {

@@ -75,6 +75,7 @@ struct Problem {
   std::string detail;
   std::vector<FieldError> errors;
   std::vector<Alternative> alternatives;
+  std::string summary;        // Of what the cards say to the request; empty: nothing to say.
   int64_t retry_after_s = 0;  // 0: not said.
 };
 

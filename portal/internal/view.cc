@@ -88,6 +88,7 @@ void View::WriteQueue(JsonWriter& json, const Desktop& desktop) {
       .Field("position", place->position)
       .Field("waiting", place->waiting)
       .Field("reason", place->reason)
+      .Field("summary", place->summary)
       .Field("over_quota", place->over_quota)
       .Key("next_likely_at")
       .TimeOrNull(place->next_likely.value_or(TimePoint()));
@@ -161,17 +162,8 @@ void View::Write(JsonWriter& json, const store::Versioned<Desktop>& stored) {
       .Field("name", UserName(desktop.owner))
       .EndObject();
   json.Field("template_id", desktop.template_id.text()).Field("kind", ToString(desktop.kind));
-  json.Key("gpu").BeginObject().Field("memory_bytes", desktop.request.memory.value());
-  json.Key("model").TextOrNull(desktop.request.gpu_model);
-  json.Key("guarantee_percent");
-  if (desktop.request.guarantee_by_memory) {
-    json.Null();
-  } else {
-    json.Int(WholePercent(desktop.request.guarantee));
-  }
-  json.Field("cap_percent", WholePercent(desktop.request.cap))
-      .Field("priority", desktop.request.priority)
-      .EndObject();
+  json.Key("gpu");
+  WriteGpuRequest(json, desktop.request);
   WriteAllocations(json, claim ? &claim->value : nullptr);
   json.Field("desired_state", ToString(desktop.desired))
       .Field("state", ToString(desktop.state))
@@ -310,6 +302,20 @@ std::string RunMark(const Claim& claim, const std::optional<control::QueuePlace>
                      ToString(claim.phase),
                      place ? place->position : 0,
                      std::hash<std::string>()(reason));
+}
+
+void WriteGpuRequest(JsonWriter& json, const ClaimRequest& request) {
+  json.BeginObject().Field("memory_bytes", request.memory.value());
+  json.Key("model").TextOrNull(request.gpu_model);
+  json.Key("guarantee_percent");
+  if (request.guarantee_by_memory) {
+    json.Null();
+  } else {
+    json.Int(WholePercent(request.guarantee));
+  }
+  json.Field("cap_percent", WholePercent(request.cap))
+      .Field("priority", request.priority)
+      .EndObject();
 }
 
 void WriteStartRange(JsonWriter& json, const control::StartRange& range) {

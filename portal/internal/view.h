@@ -52,6 +52,9 @@ class View {
 // What a run's answer says of where it stands, as one word: equal words, equal answers.
 std::string RunMark(const Claim& claim, const std::optional<control::QueuePlace>& place);
 
+// What is asked of the cards: memory_bytes, model, guarantee_percent, cap_percent, priority.
+void WriteGpuRequest(JsonWriter& json, const ClaimRequest& request);
+
 // "start": when something that waits is likely to start; null where nothing is known.
 void WriteStartRange(JsonWriter& json, const control::StartRange& range);
 
