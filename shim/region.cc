@@ -226,6 +226,7 @@ int TakeSlot(LedgerPage& page, int file, uint32_t start, uint32_t pid) {
     fcntl(file, F_SETLK, &lock);
     return slot;
   }
+  page.turned_away.fetch_add(1, std::memory_order_relaxed);
   return -1;
 }
 

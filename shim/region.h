@@ -169,7 +169,8 @@ struct LedgerPage {
   uint64_t magic;
   uint32_t version;
   uint32_t slot_count;
-  uint64_t reserved[6];
+  std::atomic<uint64_t> turned_away;  // How often somebody found every slot taken.
+  uint64_t reserved[5];
   std::atomic<uint64_t> taken[kSlotCount / 64];  // One bit per slot: what is worth looking at.
   LedgerDevice devices[kDevicesMax];
   Slot slots[kSlotCount];
@@ -232,7 +233,7 @@ void CountRefusal(LedgerPage& page, int device);
 
 // Takes a free slot for this process, looking from `start` on, and gives back what a dead owner
 // left in it. `file` is this process's own open file description of the ledger, kept open for as
-// long as the slot is. Returns the slot or -1 when all are taken.
+// long as the slot is. Returns the slot, or -1 when all are taken, and counts that.
 int TakeSlot(LedgerPage& page, int file, uint32_t start, uint32_t pid);
 
 // If the slot's owner is dead, gives back what it held and frees the slot. Returns whether it did.

@@ -263,6 +263,14 @@ std::vector<ShareRegion::Watched> ShareRegion::Sweep() {
   Shrink();
   std::vector<Watched> fresh;
   region::LedgerPage& page = ledger();
+  if (!told_full_ && page.turned_away.load() > 0) {
+    told_full_ = true;
+    Log(LogLevel::kWarning,
+        "share {}: {} of its processes use its GPUs, which is all that may; cuInit answers others "
+        "with 807",
+        claim(),
+        region::kSlotCount);
+  }
   std::set<int> taken;
   for (int slot = region::NextTaken(page, 0); slot >= 0; slot = region::NextTaken(page, slot + 1)) {
     if (region::ReclaimIfDead(page, ledger_file_.get(), slot)) {

@@ -99,7 +99,8 @@ class ShareRegion {
   std::unique_ptr<Mapping> policy_map_;
   std::unique_ptr<Mapping> ledger_map_;
   std::unique_ptr<BusGuard> guard_;
-  std::map<int, Process> processes_;           // By slot.
+  std::map<int, Process> processes_;  // By slot.
+  bool told_full_ = false;            // Said once: what the tenant counts must not fill the log.
   std::vector<PidNamespace> namespaces_;       // In which its processes were seen.
   std::map<size_t, int> utilization_percent_;  // By device.
   std::map<size_t, uint64_t> word_at_last_look_;

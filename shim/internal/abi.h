@@ -27,6 +27,7 @@ using NvmlDevice = struct OpaqueNvmlDevice*;
 inline constexpr CUresult kSuccess = 0;
 inline constexpr CUresult kInvalidValue = 1;
 inline constexpr CUresult kOutOfMemory = 2;
+inline constexpr CUresult kTooManyClients = 807;  // CUDA_ERROR_MPS_MAX_CLIENTS_REACHED
 inline constexpr CUresult kNoDevice = 100;
 inline constexpr CUresult kNotSupported = 801;
 

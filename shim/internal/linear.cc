@@ -60,11 +60,8 @@ CUresult Destroy(Call call, Kind kind, Handle handle) {
 }  // namespace
 
 CUresult Initialize(Call call, unsigned flags) {
-  const CUresult result = Cuda(call, flags);
-  if (result == kSuccess) {
-    Join();
-  }
-  return result;
+  // Before the driver is ready for this process: one without a slot would go uncounted.
+  return Join() ? Cuda(call, flags) : kTooManyClients;
 }
 
 CUcontext CurrentContext() {

@@ -194,10 +194,8 @@ bool InShare() {
   return CurrentMode() != Mode::kOutside;
 }
 
-void Join() {
-  if (CurrentMode() == Mode::kAttached) {
-    OwnSlot();
-  }
+bool Join() {
+  return CurrentMode() != Mode::kAttached || OwnSlot() >= 0;
 }
 
 Pages AttachedPages() {

@@ -17,8 +17,8 @@ inline constexpr Card kForeign = -2;    // A card that is not in the share: noth
 
 // Whether this process runs inside a share; maps the pages at the first call.
 bool InShare();
-// Takes the process's slot in the share now and not at its first charge.
-void Join();
+// Takes the process's slot in the share now and not at its first charge. False: there is none left.
+bool Join();
 
 // The pages and the process's slot; no policy outside a share, or when its ledger cannot be used.
 // The slot is -1 when all are taken.

@@ -14,6 +14,7 @@
 //   on-second SIZE memory of the second card while the first is in use: the code; waits
 //   no-card        memory of a card that there is not: the code
 //   capture-info   free memory before, in and after a capture that allocates
+//   begin          cuInit, and an allocation: the codes
 //   pools          four threads fill pools, give half of it back and fill them again: "filled"; waits
 //   nulls          cuMemGetInfo without places for its answers: the codes
 // clang-format on
@@ -319,6 +320,16 @@ void FillPool(unsigned seed) {
   }
 }
 
+void Begin() {
+  const CUresult begun = Ask("cuInit", 0U);
+  CUcontext context = nullptr;
+  CUdeviceptr block = 0;
+  if (Ask("cuDevicePrimaryCtxRetain", &context, 0) == kSuccess) {
+    Ask("cuCtxSetCurrent", context);
+  }
+  Say(std::to_string(begun) + " " + std::to_string(Ask("cuMemAlloc_v2", &block, 2 * kMib)));
+}
+
 void Pools() {
   Start();
   std::vector<std::thread> threads;
@@ -450,6 +461,7 @@ int main(int argc, char** argv) {
       {"on-second", OnSecond},
       {"no-card", [](Size) { NoCard(); }},
       {"capture-info", [](Size) { CaptureInfo(); }},
+      {"begin", [](Size) { Begin(); }},
       {"pools", [](Size) { Pools(); }},
       {"nulls", [](Size) { Nulls(); }},
   };
