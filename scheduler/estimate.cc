@@ -74,7 +74,8 @@ class Future {
                                     .holders = holders_,
                                     .teams = input_.teams,
                                     .now = now_,
-                                    .rules = input_.rules});
+                                    .rules = input_.rules,
+                                    .words = false});
     for (const QueueAnswer& answer : answers) {
       if (std::holds_alternative<WaitFor>(answer.decision)) continue;
       const auto one = std::ranges::find(waiting_, answer.id, &Waiting::id);

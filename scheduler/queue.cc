@@ -117,6 +117,7 @@ class Walk {
     line.held += more;
     if (placed != nullptr) {
       internal::TakeAll(cards_, placed->allocations);
+      said_.clear();
       if (promise_) TakeUntilPromise(one, *placed);
       return answer;
     }
@@ -128,6 +129,7 @@ class Walk {
   // From here on nobody may pass `one` in a way that makes it wait longer.
   std::optional<TimePoint> MakeHead(const Waiting& one) {
     head_ = &one;
+    said_.clear();
     promise_ = PromiseOf(cards_, one.request, input_.holders);
     const std::vector<size_t> keep = promise_ ? *internal::BestFit(promise_->cards, one.request)
                                               : internal::Soonest(cards_, one.request);
@@ -152,15 +154,26 @@ class Walk {
     return internal::BestFit(then, head_->request).has_value();
   }
 
+  // Equal requests are told the same until something changes.
   Decision DecideFor(const Waiting& one) {
-    Decision decision = internal::DecideOn(cards_, one.request);
+    const bool passes = promise_ && EndsBeforePromise(one);
+    for (const Said& said : said_) {
+      if (said.passes == passes && said.of->request == one.request) return said.decision;
+    }
+    Decision decision = DecideAnew(one);
+    if (!std::holds_alternative<Placed>(decision)) said_.push_back({&one, passes, decision});
+    return decision;
+  }
+
+  Decision DecideAnew(const Waiting& one) {
+    Decision decision = internal::DecideOn(cards_, one.request, input_.words);
     const auto* const placed = std::get_if<Placed>(&decision);
     if (head_ == nullptr || placed == nullptr || HoldsPromise(one, *placed)) return decision;
     std::vector<Card> others = cards_;
     for (size_t i = 0; i < others.size(); ++i) others[i].kept = kept_[i];
-    Decision beside = internal::DecideOn(others, one.request);
-    if (std::holds_alternative<WaitFor>(beside)) return internal::SayKept(cards_, one.request);
-    return beside;
+    Decision beside = internal::DecideOn(others, one.request, input_.words);
+    if (!std::holds_alternative<WaitFor>(beside) || !input_.words) return beside;
+    return internal::SayKept(cards_, one.request);
   }
 
   const QueueInput& input_;
@@ -170,6 +183,12 @@ class Walk {
   const Waiting* head_ = nullptr;
   std::optional<Promise> promise_;
   std::vector<bool> kept_;
+  struct Said {
+    const Waiting* of = nullptr;
+    bool passes = false;  // It ends before the promise.
+    Decision decision;
+  };
+  std::vector<Said> said_;  // To requests that were not placed, since anything changed.
 };
 
 }  // namespace

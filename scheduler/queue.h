@@ -55,6 +55,7 @@ struct QueueInput {
   std::span<const Team> teams;
   TimePoint now;
   QueueRules rules;
+  bool words = true;  // False: reasons are left empty, which is much quicker.
 };
 
 // What the queue decides now.

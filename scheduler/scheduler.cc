@@ -14,19 +14,15 @@ namespace {
 // Whether the request would fit if every card were empty and in service.
 bool EverPossible(std::span<const Card> cards, const ClaimRequest& request) {
   const bool asks = request.count > 0 && (request.whole || request.memory > Bytes(0));
-  if (!asks) return false;
-  std::map<NodeId, int> fitting;
-  return std::ranges::any_of(cards, [&](const Card& card) {
-    return FitsEmpty(request, *card.gpu) && ++fitting[card.gpu->node] >= request.count;
-  });
+  return asks && EverRoom(cards, request);
 }
 
 }  // namespace
 
-Decision DecideOn(std::span<const Card> cards, const ClaimRequest& request) {
-  if (!EverPossible(cards, request)) return SayNever(cards, request);
+Decision DecideOn(std::span<const Card> cards, const ClaimRequest& request, bool words) {
+  if (!EverPossible(cards, request)) return words ? SayNever(cards, request) : Never{};
   const auto chosen = BestFit(cards, request);
-  if (!chosen) return SayWait(cards, request);
+  if (!chosen) return words ? SayWait(cards, request) : WaitFor{};
   Placed placed;
   for (const size_t i : *chosen) {
     placed.allocations.push_back(AllocationOn(request, cards[i]));

@@ -16,11 +16,6 @@
 namespace sluice::scheduler::internal {
 namespace {
 
-Bytes Missing(const ClaimRequest& request, const Card& card) {
-  const Bytes need = AllocationOn(request, card).memory;
-  return std::max(need - MemoryFree(card), Bytes(0));
-}
-
 // Groups of exactly `count` cards of one machine: the first ones of each, in the order given.
 std::vector<std::vector<size_t>> GroupsByNode(std::span<const Card> cards,
                                               const std::vector<size_t>& ordered,
@@ -99,6 +94,30 @@ struct CardLedger {
   }
 };
 
+// Whether `fits` is true of as many cards of one machine as are asked for.
+template <typename Fits>
+bool Together(std::span<const Card> cards, int count, Fits&& fits) {
+  std::vector<int> found(cards.size(), 0);  // By the machine's first card.
+  for (const Card& card : cards) {
+    if (fits(card) && ++found[card.mate] >= count) return true;
+  }
+  return false;
+}
+
+// What the request takes, by the first card of each kind.
+std::vector<Need> NeedsOf(std::span<const Card> cards, const Demand& demand) {
+  std::vector<Need> needs(cards.size());
+  for (size_t i = 0; i < cards.size(); ++i) {
+    if (cards[i].like == i) needs[i] = NeedOn(demand, KindOf(*cards[i].gpu));
+  }
+  return needs;
+}
+
+bool SameKind(const Gpu& a, const Gpu& b) {
+  return a.memory == b.memory && a.compute == b.compute && a.model == b.model &&
+         a.vendor == b.vendor && a.pool == b.pool;
+}
+
 // The policy of the rules, with what they expect put into the ledger's terms.
 std::unique_ptr<Policy> PolicyOn(CardLedger& fleet, const PlacementRules* rules) {
   if (rules == nullptr) return MakeTightestCard();
@@ -149,7 +168,36 @@ std::vector<Card> ToCards(std::span<const Gpu> gpus) {
     }
     cards.push_back(card);
   }
+  std::map<std::reference_wrapper<const NodeId>, size_t, std::less<NodeId>> first_of;
+  std::vector<size_t> kinds;
+  for (size_t i = 0; i < cards.size(); ++i) {
+    const Gpu& gpu = *cards[i].gpu;
+    cards[i].mate = i > 0 && gpu.node == cards[i - 1].gpu->node
+                        ? cards[i - 1].mate
+                        : first_of.try_emplace(gpu.node, i).first->second;
+    // There are few kinds.
+    const auto known =
+        std::ranges::find_if(kinds, [&](size_t first) { return SameKind(gpu, *cards[first].gpu); });
+    cards[i].like = known == kinds.end() ? i : *known;
+    if (known == kinds.end()) kinds.push_back(i);
+  }
   return cards;
+}
+
+bool MayFit(std::span<const Card> cards, const ClaimRequest& request) {
+  const Demand demand = ToDemand(request);
+  const std::vector<Need> needs = NeedsOf(cards, demand);
+  return Together(cards, request.count, [&](const Card& card) {
+    return NeedFits(needs[card.like], StateOf(card)) && TakesName(demand, card.gpu->id);
+  });
+}
+
+bool EverRoom(std::span<const Card> cards, const ClaimRequest& request) {
+  const Demand demand = ToDemand(request);
+  const std::vector<Need> needs = NeedsOf(cards, demand);
+  return Together(cards, request.count, [&](const Card& card) {
+    return needs[card.like].admitted && TakesName(demand, card.gpu->id);
+  });
 }
 
 Bytes MemoryFree(const Card& card) {
@@ -194,7 +242,7 @@ void GiveBack(Card& card, const Share& share) {
 
 std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
                                            const ClaimRequest& request) {
-  if (request.count < 1) return std::nullopt;
+  if (request.count < 1 || !MayFit(cards, request)) return std::nullopt;
   CardLedger fleet(cards);
   const DemandIndex demand = fleet.ledger.Intern(ToDemand(request));
   const std::unique_ptr<Policy> policy = PolicyOn(fleet, cards.empty() ? nullptr : cards[0].rules);
@@ -211,21 +259,27 @@ Explanation ExplainOn(std::span<const Card> cards, const ClaimRequest& request) 
 }
 
 std::vector<size_t> Soonest(std::span<const Card> cards, const ClaimRequest& request) {
+  const Demand demand = ToDemand(request);
+  const std::vector<Need> needs = NeedsOf(cards, demand);
   std::vector<size_t> possible;
+  std::vector<Bytes> missing(cards.size());
   for (size_t i = 0; i < cards.size(); ++i) {
-    if (cards[i].open && FitsEmpty(request, *cards[i].gpu)) possible.push_back(i);
+    const Need& need = needs[cards[i].like];
+    if (!cards[i].open || !need.admitted || !TakesName(demand, cards[i].gpu->id)) continue;
+    possible.push_back(i);
+    missing[i] = std::max(Bytes(need.memory) - MemoryFree(cards[i]), Bytes(0));
   }
   std::ranges::sort(possible, {}, [&](size_t i) {
-    return std::tuple(Missing(request, cards[i]), cards[i].shares, std::cref(cards[i].gpu->id));
+    return std::tuple(missing[i], cards[i].shares, std::cref(cards[i].gpu->id));
   });
   auto groups = GroupsByNode(cards, possible, request.count);
   if (groups.empty()) return {};
-  const auto missing = [&](const std::vector<size_t>& group) {
+  const auto missing_together = [&](const std::vector<size_t>& group) {
     Bytes sum;
-    for (const size_t i : group) sum += Missing(request, cards[i]);
+    for (const size_t i : group) sum += missing[i];
     return std::tuple(sum, std::cref(cards[group[0]].gpu->id));
   };
-  return *std::ranges::min_element(groups, {}, missing);
+  return *std::ranges::min_element(groups, {}, missing_together);
 }
 
 Bytes LargestTogether(std::vector<OnNode> cards, int count) {

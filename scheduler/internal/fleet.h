@@ -27,6 +27,10 @@ struct Card {
   bool open = false;                      // In service for shares.
   bool kept = false;                      // For the head of the queue: nobody else is placed here.
   const PlacementRules* rules = nullptr;  // The same for all cards; null: tightest_card.
+  // The first of the cards that is of the same kind, and the first on the same machine. Cards that
+  // are kept in one list stand in the order of ToCards.
+  size_t like = 0;
+  size_t mate = 0;
 };
 
 // What a new share could get: never negative, and 0 when the card is not open.
@@ -53,6 +57,11 @@ Allocation AllocationOn(const ClaimRequest& request, const Card& card);
 void Take(Card& card, const Allocation& allocation);
 // Gives back what a share holds.
 void GiveBack(Card& card, const Share& share);
+
+// Whether enough cards of one machine have room, which all policies need: a quick look before the
+// cards are put to one. EverRoom: if every card were empty and in service.
+bool MayFit(std::span<const Card> cards, const ClaimRequest& request);
+bool EverRoom(std::span<const Card> cards, const ClaimRequest& request);
 
 // Indices into `cards` of those that the policy chooses, or nothing. See Decide.
 std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
