@@ -161,6 +161,42 @@ TEST(WalkQueueProperty, NeverPromisesACardTwice) {
   });
 }
 
+// What is placed where, who waits at which position and until when, words apart.
+std::vector<std::string> Bones(const std::vector<QueueAnswer>& answers) {
+  std::vector<std::string> bones;
+  for (const QueueAnswer& answer : answers) {
+    std::string bone = answer.id.text() + " " + std::to_string(answer.position) + " " +
+                       std::to_string(answer.decision.index());
+    if (answer.promised)
+      bone += " by " + std::to_string(answer.promised->time_since_epoch().count());
+    if (const auto* placed = std::get_if<Placed>(&answer.decision)) {
+      for (const Allocation& a : placed->allocations) bone += " " + a.gpu.text();
+    }
+    bones.push_back(bone);
+  }
+  return bones;
+}
+
+TEST(WalkQueueProperty, DecidesTheSameWithoutWords) {
+  ForEverySeed(kSeeds, [](Dice& dice) {
+    Snapshot fleet = SomeFleet(dice);
+    fleet.rules = SomeRules(dice);
+    std::vector<Waiting> waiting = SomeQueue(dice);
+    for (Waiting& one : waiting) one.run_for = Duration(dice.Roll(3) * 1000);
+    std::vector<Holder> holders;
+    for (const Gpu& gpu : fleet.gpus) {
+      for (const Share& share : gpu.shares) {
+        const TimePoint due(Duration(dice.Roll(3) * 2000));
+        holders.push_back({.claim = share.claim, .ends_at = due});
+      }
+    }
+    QueueInput input{.snapshot = fleet, .waiting = waiting, .holders = holders};
+    const auto with_words = Bones(WalkQueue(input));
+    input.words = false;
+    EXPECT_EQ(Bones(WalkQueue(input)), with_words);
+  });
+}
+
 TEST(WalkQueueProperty, MakesTheHeadNeverWaitLongerForWhoComesLater) {
   ForEverySeed(kSeeds, [](Dice& dice) {
     const Snapshot fleet = SomeFleet(dice);
