@@ -75,6 +75,19 @@ export function useDesktop(id: string) {
   });
 }
 
+// Why the desktop has no share. Asked again when its place changes, and every few seconds: what
+// would start now is soon taken by somebody else.
+export function useExplanation(desktop: T.Desktop, enabled: boolean) {
+  const { id, gpu, queue } = desktop;
+  return useQuery({
+    queryKey: ['explanation', id, gpu.memory_bytes, gpu.model, queue?.position, queue?.summary],
+    queryFn: ({ signal }) => call<T.Explanation>(`/v1/desktops/${id}/explanation`, { signal }),
+    placeholderData: (previous) => previous,
+    refetchInterval: 10_000,
+    enabled,
+  });
+}
+
 export function useGpus() {
   return useQuery({
     queryKey: keys.gpus,
@@ -162,7 +175,39 @@ async function insist(desktop: T.Desktop, send: (version: number) => Promise<T.D
   }
 }
 
+// The desktop is no longer as the page showed it when something was asked of it.
+export class TooLate extends Error {
+  constructor(readonly desktop: T.Desktop) {
+    super('too late');
+    this.name = 'TooLate';
+  }
+}
+
+// Another share for a desktop that has none. Its row changes with every word about the queue; asked
+// again on the newest version as long as it waits with the same wish.
+async function ask(desktop: T.Desktop, gpu: T.ShareAsked, key: string): Promise<T.Desktop> {
+  const { memory_bytes, model, guarantee_percent, cap_percent } = gpu;
+  const body = { memory_bytes, model, guarantee_percent, cap_percent };
+  let now = desktop;
+  for (let tries = 0; ; tries++) {
+    try {
+      return await call<T.Desktop>(`/v1/desktops/${desktop.id}/ask`, {
+        method: 'POST',
+        body,
+        version: now.resource_version,
+        idempotencyKey: `${key}-${tries}`,
+      });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== 'stale_version' || tries > 3) throw error;
+    }
+    now = await call<T.Desktop>(`/v1/desktops/${desktop.id}`);
+    const same = now.state === desktop.state && now.gpu.memory_bytes === desktop.gpu.memory_bytes;
+    if (!same || now.gpu.model !== desktop.gpu.model) throw new TooLate(now);
+  }
+}
+
 export const desktopActions = {
+  ask,
   create: (body: T.DesktopCreate, key: string) =>
     call<T.Desktop>('/v1/desktops', { method: 'POST', body, idempotencyKey: key }),
   patch: (desktop: T.Desktop, body: T.DesktopPatch) =>

@@ -27,6 +27,11 @@ export type Process = Schemas['ProcessList']['items'][number];
 export type Gpu = Schemas['Gpu'];
 export type GpuShare = Schemas['GpuShare'];
 export type Pool = Schemas['Pool'];
+export type PoolPatch = Schemas['PoolPatch'];
+export type PoolTrial = Schemas['PoolTrial'];
+export type PlacementPolicy = Schemas['PlacementPolicy'];
+export type Explanation = Schemas['Explanation'];
+export type ShareAsked = Schemas['ShareAsked'];
 export type Team = Schemas['Team'];
 export type StartRange = Schemas['StartRange'];
 export type QueueItem = Schemas['QueueItem'];
@@ -37,7 +42,7 @@ export type Integrity = Schemas['Integrity'];
 // What this client reads of a problem document; `code` is open, for a newer server and for the
 // client's own "unreachable".
 export type Problem = Pick<Schemas['Problem'], 'title' | 'status' | 'detail' | 'errors'> &
-  Pick<Schemas['Problem'], 'retry_after_s' | 'alternatives'> & {
+  Pick<Schemas['Problem'], 'retry_after_s' | 'alternatives' | 'summary'> & {
     code: string;
     request_id?: string;
   };

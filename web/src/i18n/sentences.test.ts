@@ -36,6 +36,16 @@ describe('Sentence', () => {
       'The share stays as it is: the card has 40% of its compute for this share.',
       '份额保持不变：该卡可给此份额的算力为 40%。',
     ],
+    [
+      '24 cards: 11 too little memory (largest free 6 GiB), 9 another model, 3 cordoned, 1 held for passthrough',
+      '24 张卡：11 张显存不足（最大空闲 6 GiB），9 张型号不同，3 张已停止分配，1 张留作直通',
+    ],
+    ['too little compute (30% free)', '算力不足（空闲 30%）'],
+    ['1 machine: 1 too little CPU (most free 1 core)', '1 台机器：1 台CPU 不足（最大空闲 1 core）'],
+    [
+      'sluice goes by what has been asked for here: 12 of the 50 claims that it needs have run. Until then tightest_card is in force.',
+      'sluice 依据本机的历史请求：所需的 50 个中已有 12 个运行过。在此之前使用 tightest_card。',
+    ],
   ])('translates %s', (text, said) => {
     expect(inChinese(text)).toBe(said);
   });

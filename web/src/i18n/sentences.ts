@@ -38,6 +38,8 @@ const fixed: Record<string, string> = {
   'Its share of the GPU is gone. Start it to try again.': 'GPU 份额已丢失。可重新启动。',
   'Its time is nearly over: it stops within 5 min unless it is extended.':
     '时间即将用完：若不延长，将在 5 分钟内停止。',
+  'It has its share by now.': '已获得份额。',
+  'What has been asked for here is being worked out.': '正在统计本机的历史请求。',
   'It ended unexpectedly. Start it to try again.': '桌面意外结束。可重新启动。',
   'No GPU here can ever give the share that was asked for.': '本机没有显卡能提供所需的份额。',
   'Nobody has used it for a while; it will stop soon.': '已有一段时间无人使用，即将停止。',
@@ -95,6 +97,22 @@ const forms: Form[] = [
     form: /^Nothing was painted within (.+)\. Start it to try again; its log says more\.$/,
     say: '$1 内没有画面。可重试；详情见日志。',
   },
+  {
+    form: /^(\w+) goes by what has been asked for here: (\d+) of the (\d+) claims that it needs have run\. Until then tightest_card is in force\.$/,
+    say: '$1 依据本机的历史请求：所需的 $3 个中已有 $2 个运行过。在此之前使用 tightest_card。',
+  },
+  {
+    form: /^Goes by the last (\d+) claims, of (\d+) kinds?\. Rehearsed with them, fgd does as well on these cards: it is in force\.$/,
+    say: '依据最近的 $1 个请求（$2 类）。经演练，fgd 在这些显卡上同样好，因此使用 fgd。',
+  },
+  {
+    form: /^Goes by the last (\d+) claims, of (\d+) kinds?\.$/,
+    say: '依据最近的 $1 个请求（$2 类）。',
+  },
+  { form: /^(.+) is below the smallest share$/, say: '$1 小于最小份额' },
+  { form: /^on (.+) instead of (.+)$/, say: '在 $1，而不是 $2' },
+  { form: /^on (.+)$/, say: '在 $1' },
+  { form: /^(\d+%) of (.+) are guaranteed$/, say: '$2 已保证 $1' },
   { form: /^This needs the role (.+)\.$/, say: '需要角色 $1。' },
   {
     form: /^You may have (\d+) desktops, and you have them\. Delete one first\.$/,
@@ -134,6 +152,65 @@ const forms: Form[] = [
   { form: /^Its template "(.+)" is no longer there\.?$/, say: '模板“$1”已不存在。' },
   { form: /^The X server was killed \(signal (\d+)\)\.$/, say: 'X 服务器被终止（信号 $1）。' },
 ];
+
+// What cards say to a request: the core's words, then what stands in brackets after them.
+const cardWords: Record<string, string> = {
+  'on a machine that is out of service': '所在机器停用',
+  'not named': '未被指定',
+  'of another vendor': '厂商不同',
+  'another model': '型号不同',
+  'in another pool': '在其他资源池',
+  'too small': '容量不足',
+  'too little CPU': 'CPU 不足',
+  'too little main memory': '内存不足',
+  'on a machine without a free slot': '所在机器没有空位',
+  'in use': '使用中',
+  'too little memory': '显存不足',
+  'too little compute': '算力不足',
+  'without a free slot': '没有空位',
+  'too few of one machine': '同一机器的卡太少',
+  free: '空闲',
+  'kept for others': '保留给他人',
+  'given out whole': '已整卡分配',
+  'held for passthrough': '留作直通',
+  'divided into parts': '已分区',
+  moving: '迁移中',
+  cordoned: '已停止分配',
+  failed: '故障',
+  unhealthy: '不健康',
+  'not heard of': '失联',
+};
+const cardFigures: Form[] = [
+  { form: /^(?:largest|most) free (.+)$/, say: '最大空闲 $1' },
+  { form: /^largest has (.+)$/, say: '最大的有 $1' },
+  { form: /^most together (.+)$/, say: '最多 $1' },
+  { form: /^has (.+)$/, say: '共 $1' },
+  { form: /^(.+) free$/, say: '空闲 $1' },
+  { form: /^(.+) together$/, say: '共 $1' },
+];
+
+// "too little memory (largest free 6 GiB)".
+function ofCards(text: string): string | null {
+  const match = /^([^(]+?)(?: \((.+)\))?$/.exec(text);
+  const said = cardWords[match?.[1] ?? ''];
+  if (said === undefined || !match) return null;
+  if (match[2] === undefined) return said;
+  const figure = say(match[2], cardFigures);
+  return figure === null ? null : `${said}（${figure}）`;
+}
+
+// "24 cards: 11 too little memory (largest free 6 GiB), 9 another model".
+function ofAllCards(text: string): string | null {
+  const match = /^(\d+) (card|machine)s?: (.+)$/.exec(text);
+  if (!match) return null;
+  const said = (match[3] ?? '').split(/, (?=\d+ )/).map((part) => {
+    const [, count = '', words = ''] = /^(\d+) (.+)$/.exec(part) ?? [];
+    const of = ofCards(words);
+    return of === null ? null : `${count} ${match[2] === 'card' ? '张' : '台'}${of}`;
+  });
+  const all = `${match[1]} ${match[2] === 'card' ? '张卡' : '台机器'}`;
+  return said.every((part) => part !== null) ? `${all}：${said.join('，')}` : null;
+}
 
 // Parts of the scheduler's reasons, which join them by "; ".
 const parts: Form[] = [
@@ -176,7 +253,7 @@ function say(text: string, table: Form[]): string | null {
 
 // The sentence in Chinese, or null where it has no known form.
 export function inChinese(text: string): string | null {
-  const whole = say(text, forms);
+  const whole = say(text, forms) ?? ofAllCards(text) ?? ofCards(text);
   if (whole !== null) return whole;
   const said = text
     .replace(/\.$/, '')

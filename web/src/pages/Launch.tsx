@@ -13,6 +13,7 @@ import { useWords } from '../i18n';
 import { isLive, QueueLine, ReasonLine, StateWord, StopsLine } from '../parts/desktop';
 import { DesktopShare, MainButton } from '../parts/DesktopCard';
 import type { LaunchState } from '../parts/launch';
+import { Explained } from '../parts/Explained';
 import { ErrorLine, PageHead, Waiting } from '../parts/Say';
 import { Stages } from '../parts/Stages';
 
@@ -206,6 +207,7 @@ export default function Launch() {
         <DesktopShare desktop={desktop} gpus={gpus.data ?? []} />
         <ReasonLine desktop={desktop} />
         <QueueLine desktop={desktop} />
+        <Explained desktop={desktop} />
         {isLive(desktop) && <StopsLine desktop={desktop} />}
         {desktop.message !== '' && (
           <Text size="sm">{t('desktop.message', { text: desktop.message })}</Text>

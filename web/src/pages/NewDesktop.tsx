@@ -86,8 +86,22 @@ function AnswerWord({ offer }: { offer: Offer }) {
   return <span className={`state ${look}`}>{range ?? words.t(key)}</span>;
 }
 
-function Offers(props: { offers: OfferList; wanted: number; onUse: (bytes: number) => void }) {
-  const { offers, wanted, onUse } = props;
+// Where the chosen model does not start now: another one that does, for the same size.
+export function otherModel(offers: Offer[], model: string): Offer | undefined {
+  const chosen = model === '' ? undefined : offers.find((o) => o.gpu_model === model);
+  if (!chosen || chosen.answer === 'starts now') return undefined;
+  return offers.find((o) => o.answer === 'starts now');
+}
+
+function Offers(props: {
+  offers: OfferList;
+  wanted: number;
+  model: string;
+  onUse: (bytes: number) => void;
+  onModel: (model: string) => void;
+}) {
+  const { offers, wanted, model, onUse, onModel } = props;
+  const other = otherModel(offers.items, model);
   const words = useWords();
   const { t, tn } = words;
   return (
@@ -120,6 +134,16 @@ function Offers(props: { offers: OfferList; wanted: number; onUse: (bytes: numbe
                 {t('offer.use_now', { size: memory(o.largest_now_bytes) })}
               </Button>
             )}
+          {o === other && (
+            <Button
+              variant="default"
+              size="compact-sm"
+              style={{ justifySelf: 'start' }}
+              onClick={() => onModel(o.gpu_model)}
+            >
+              {t('offer.other_model', { model: o.gpu_model })}
+            </Button>
+          )}
         </div>
       ))}
     </div>
@@ -192,7 +216,13 @@ function ShareSection(props: {
         error={fieldSaid(error, '/gpu/cap_percent', words)}
         set={(compute) => set({ compute })}
       />
-      <Offers offers={offers} wanted={wish.memoryBytes} onUse={use} />
+      <Offers
+        offers={offers}
+        wanted={wish.memoryBytes}
+        model={wish.model}
+        onUse={use}
+        onModel={(model) => set({ model })}
+      />
     </>
   );
 }

@@ -94,6 +94,7 @@ describe('Desktop card', () => {
       position: 2,
       waiting: 3,
       reason: 'needs 8 GiB on one card; largest free: 3 GiB',
+      summary: '1 card: 1 too little memory (largest free 3 GiB)',
       over_quota: false,
       next_likely_at: null,
       start: null,
