@@ -32,6 +32,10 @@ class Future {
         holders_(input.holders.begin(), input.holders.end()),
         now_(input.now) {
     for (const Holder& holder : holders_) Draw(holder);
+    // Also the end of a reservation may let somebody start.
+    for (const Reservation& reservation : input.reservations) {
+      if (reservation.ends_at > now_) ends_.emplace(reservation.ends_at, ClaimId());
+    }
   }
 
   // The starts of the claims that start within so many ends.
@@ -75,7 +79,8 @@ class Future {
                                     .teams = input_.teams,
                                     .now = now_,
                                     .rules = input_.rules,
-                                    .words = false});
+                                    .words = false,
+                                    .reservations = input_.reservations});
     for (const QueueAnswer& answer : answers) {
       if (std::holds_alternative<WaitFor>(answer.decision)) continue;
       const auto one = std::ranges::find(waiting_, answer.id, &Waiting::id);

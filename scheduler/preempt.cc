@@ -8,7 +8,9 @@
 #include <tuple>
 #include <utility>
 
+#include "scheduler/internal/gang.h"
 #include "scheduler/internal/holdings.h"
+#include "scheduler/internal/reserved.h"
 
 namespace sluice::scheduler {
 namespace {
@@ -265,10 +267,23 @@ class Then {
     for (const size_t i : chosen) {
       plan.placement.push_back(internal::AllocationOn(request, cards_[i]));
     }
-    return plan;
+    return Leaves(plan) ? std::optional(plan) : std::nullopt;
   }
 
  private:
+  // What the reservations keep is not what somebody is ended for.
+  bool Leaves(const Preemption& plan) const {
+    const internal::Reserved reserved(input_);
+    if (reserved.empty()) return true;
+    std::vector<internal::Seat> seats;
+    for (const Allocation& allocation : plan.placement) {
+      for (size_t i = 0; i < cards_.size(); ++i) {
+        if (cards_[i].gpu->id == allocation.gpu) seats.push_back({i, allocation});
+      }
+    }
+    return reserved.Leaves({cards_, until_, true}, *first_.waiting, seats);
+  }
+
   bool IsDue(const Holder& one) const {
     return one.ends_at != TimePoint() && one.ends_at <= until_;
   }
@@ -313,7 +328,10 @@ std::optional<Preemption> PlanPreemption(const QueueInput& input,
   const bool anybody = std::ranges::any_of(
       input.holders, [](const Holder& one) { return one.preempt != PreemptRule::kNever; });
   const First first = anybody ? FirstOf(input, answers) : First();
-  if (first.waiting == nullptr || first.waiting->request.count < 1) return std::nullopt;
+  if (first.waiting == nullptr || first.waiting->request.count < 1 ||
+      !first.waiting->more.empty()) {
+    return std::nullopt;
+  }
   return Then(input, answers, first).Plan(limits);
 }
 

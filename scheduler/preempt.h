@@ -32,7 +32,8 @@ struct PreemptLimits {
 
 // The holders whose end loses least, for the first claim that waits for cards. nullopt: nobody
 // waits, those who may be ended do not make room, or it fits anyway before their notice is over
-// when holders end as they are due.
+// when holders end as they are due. Nor is anybody ended for a claim of several parts, or for room
+// that is reserved for others.
 //
 // Who may be ended, by its `preempt`:
 //   kBorrowed       what its team borrows, if the first is within what its own team is guaranteed.

@@ -7,25 +7,44 @@
 #include <tuple>
 #include <utility>
 
-#include "scheduler/internal/decide.h"
+#include "scheduler/internal/gang.h"
 #include "scheduler/internal/holdings.h"
+#include "scheduler/internal/reserved.h"
 #include "scheduler/internal/words.h"
 
 namespace sluice::scheduler {
 namespace {
 
 using internal::Card;
+using internal::Moment;
+using internal::Reserved;
+using internal::Seat;
 
-// When and on what the request fits first, if it is known.
+// When and on what a claim fits first, if it is known.
 struct Promise {
   TimePoint at;
   std::vector<Card> cards;  // As they will be then.
+  std::vector<Seat> seats;
 };
 
-std::optional<Promise> PromiseOf(std::vector<Card> cards,
-                                 const ClaimRequest& request,
+// Room that the reservations leave; or nothing.
+std::optional<std::vector<Seat>> SeatBeside(const Reserved& reserved,
+                                            const Moment& moment,
+                                            const Waiting& one) {
+  auto seats = internal::SeatAll(moment.cards, one);
+  if (!seats || reserved.empty() || reserved.Leaves(moment, one, *seats)) return seats;
+  std::vector<Card> others(moment.cards.begin(), moment.cards.end());
+  for (const size_t card : reserved.CardsFor(moment.cards, one.team)) others[card].kept = true;
+  seats = internal::SeatAll(others, one);
+  if (seats && !reserved.Leaves(moment, one, *seats)) return std::nullopt;
+  return seats;
+}
+
+std::optional<Promise> PromiseOf(const Reserved& reserved,
+                                 std::vector<Card> cards,
+                                 const Waiting& one,
                                  std::span<const Holder> holders) {
-  if (request.count < 1) return std::nullopt;
+  if (one.request.count < 1) return std::nullopt;
   const internal::Holdings holdings = internal::HoldingsOf(cards);
   std::map<TimePoint, std::vector<ClaimId>> due;
   for (const Holder& holder : holders) {
@@ -33,7 +52,9 @@ std::optional<Promise> PromiseOf(std::vector<Card> cards,
   }
   for (const auto& [time, claims] : due) {
     for (const ClaimId& claim : claims) internal::GiveBackAll(cards, holdings, claim);
-    if (internal::BestFit(cards, request)) return Promise{time, std::move(cards)};
+    if (auto seats = SeatBeside(reserved, {cards, time, true}, one)) {
+      return Promise{time, std::move(cards), std::move(*seats)};
+    }
   }
   return std::nullopt;
 }
@@ -52,8 +73,8 @@ struct Line {
   size_t next = 0;
 
   bool Done() const { return next == waiting.size(); }
-  bool Borrows(const ClaimRequest& request) const {
-    return team == nullptr || held + internal::MemoryAsked(request) > team->memory_guaranteed;
+  bool Borrows(const Waiting& one) const {
+    return team == nullptr || held + internal::MemoryAskedByAll(one) > team->memory_guaranteed;
   }
   bool Passes(Bytes more) const {
     return team != nullptr && team->memory_max > Bytes(0) && held + more > team->memory_max;
@@ -63,7 +84,7 @@ struct Line {
 class Walk {
  public:
   explicit Walk(const QueueInput& input)
-      : input_(input), cards_(internal::ToCards(input.snapshot)) {
+      : input_(input), cards_(internal::ToCards(input.snapshot)), reserved_(input) {
     for (const Team& team : input.teams) lines_[team.id].team = &team;
     for (const auto& [team, held] : internal::HeldByTeam(input)) lines_[team].held = held;
     for (const Waiting& one : input.waiting) lines_[one.team].waiting.push_back(&one);
@@ -90,7 +111,7 @@ class Walk {
     for (auto& [id, line] : lines_) {
       if (line.Done()) continue;
       const Waiting& one = *line.waiting[line.next];
-      std::tuple key(line.Borrows(one.request), KeyOf(one));
+      std::tuple key(line.Borrows(one), KeyOf(one));
       if (best != nullptr && best_key <= key) continue;
       best = &line;
       best_key = std::move(key);
@@ -103,7 +124,7 @@ class Walk {
     if (std::holds_alternative<Never>(answer.decision)) return answer;
     const auto* const placed = std::get_if<Placed>(&answer.decision);
     const Bytes more = placed != nullptr ? internal::MemoryOf(placed->allocations)
-                                         : internal::MemoryAsked(one.request);
+                                         : internal::MemoryAskedByAll(one);
     if (line.Passes(more)) {
       answer.over_quota = true;
       if (more > line.team->memory_max) {
@@ -117,6 +138,7 @@ class Walk {
     line.held += more;
     if (placed != nullptr) {
       internal::TakeAll(cards_, placed->allocations);
+      reserved_.Took(one, placed->allocations, !promise_ || !EndsBeforePromise(one));
       said_.clear();
       if (promise_) TakeUntilPromise(one, *placed);
       return answer;
@@ -130,11 +152,13 @@ class Walk {
   std::optional<TimePoint> MakeHead(const Waiting& one) {
     head_ = &one;
     said_.clear();
-    promise_ = PromiseOf(cards_, one.request, input_.holders);
-    const std::vector<size_t> keep = promise_ ? *internal::BestFit(promise_->cards, one.request)
-                                              : internal::Soonest(cards_, one.request);
+    promise_ = PromiseOf(reserved_, cards_, one, input_.holders);
     kept_.assign(cards_.size(), false);
-    for (const size_t i : keep) kept_[i] = true;
+    if (promise_) {
+      for (const Seat& seat : promise_->seats) kept_[seat.card] = true;
+    } else {
+      for (const size_t card : internal::SoonestAll(cards_, one)) kept_[card] = true;
+    }
     return promise_ ? std::optional(promise_->at) : std::nullopt;
   }
 
@@ -151,33 +175,63 @@ class Walk {
     if (EndsBeforePromise(one)) return true;
     std::vector<Card> then = promise_->cards;
     internal::TakeAll(then, placed.allocations);
-    return internal::BestFit(then, head_->request).has_value();
+    return SeatBeside(reserved_, {then, promise_->at, true}, *head_).has_value();
+  }
+
+  // What the claim's team has reserved for now, if that is enough: nobody else may have it.
+  std::optional<Placed> OnReserved(const Waiting& one) const {
+    if (reserved_.empty()) return std::nullopt;
+    const std::map<size_t, Bytes> left = reserved_.LeftFor(cards_, one.team);
+    std::vector<Card> own = cards_;
+    for (size_t i = 0; i < own.size(); ++i) own[i].kept = !left.contains(i);
+    const auto seats = internal::SeatAll(own, one);
+    const bool within = seats && std::ranges::all_of(*seats, [&](const Seat& seat) {
+                          return seat.allocation.memory <= left.at(seat.card);
+                        });
+    return within ? std::optional(internal::PlacedOn(*seats)) : std::nullopt;
+  }
+
+  Decision DecideBesideReserved(const std::vector<Card>& cards, const Waiting& one) const {
+    Decision decision = internal::DecideAll(cards, one, input_.words);
+    if (reserved_.empty() || !std::holds_alternative<Placed>(decision)) return decision;
+    if (const auto seats = SeatBeside(reserved_, {cards, input_.now}, one)) {
+      return internal::PlacedOn(*seats);
+    }
+    return internal::SayReserved(cards, one.request);
   }
 
   // Equal requests are told the same until something changes.
   Decision DecideFor(const Waiting& one) {
     const bool passes = promise_ && EndsBeforePromise(one);
     for (const Said& said : said_) {
-      if (said.passes == passes && said.of->request == one.request) return said.decision;
+      if (said.passes == passes && AsksAlike(*said.of, one)) return said.decision;
     }
     Decision decision = DecideAnew(one);
     if (!std::holds_alternative<Placed>(decision)) said_.push_back({&one, passes, decision});
     return decision;
   }
 
+  // Whether both get the same answer. Reservations look at the team and at the time, too.
+  bool AsksAlike(const Waiting& one, const Waiting& other) const {
+    const bool alike = one.request == other.request && one.more == other.more;
+    return alike && (reserved_.empty() || (one.team == other.team && one.run_for == other.run_for));
+  }
+
   Decision DecideAnew(const Waiting& one) {
-    Decision decision = internal::DecideOn(cards_, one.request, input_.words);
+    if (const auto placed = OnReserved(one)) return *placed;
+    Decision decision = DecideBesideReserved(cards_, one);
     const auto* const placed = std::get_if<Placed>(&decision);
     if (head_ == nullptr || placed == nullptr || HoldsPromise(one, *placed)) return decision;
     std::vector<Card> others = cards_;
     for (size_t i = 0; i < others.size(); ++i) others[i].kept = kept_[i];
-    Decision beside = internal::DecideOn(others, one.request, input_.words);
+    Decision beside = DecideBesideReserved(others, one);
     if (!std::holds_alternative<WaitFor>(beside) || !input_.words) return beside;
     return internal::SayKept(cards_, one.request);
   }
 
   const QueueInput& input_;
   std::vector<Card> cards_;
+  Reserved reserved_;
   std::map<TeamId, Line> lines_;
   int waiting_ = 0;
   const Waiting* head_ = nullptr;
@@ -200,10 +254,25 @@ std::vector<QueueAnswer> WalkQueue(const QueueInput& input) {
 std::optional<TimePoint> NextLikely(const Snapshot& snapshot,
                                     const ClaimRequest& request,
                                     std::span<const Holder> holders) {
-  std::vector<Card> cards = internal::ToCards(snapshot);
-  if (internal::BestFit(cards, request)) return std::nullopt;
-  const auto promise = PromiseOf(std::move(cards), request, holders);
+  return NextLikely({.snapshot = snapshot, .holders = holders}, {.request = request});
+}
+
+std::optional<TimePoint> NextLikely(const QueueInput& input, const Waiting& one) {
+  const std::vector<Card> cards = internal::ToCards(input.snapshot);
+  const Reserved reserved(input);
+  if (SeatBeside(reserved, {cards, input.now}, one)) return std::nullopt;
+  const auto promise = PromiseOf(reserved, cards, one, input.holders);
   return promise ? std::optional(promise->at) : std::nullopt;
+}
+
+int RoomFor(const QueueInput& input, const Reservation& reservation) {
+  QueueInput with = input;
+  std::vector<Reservation> all(input.reservations.begin(), input.reservations.end());
+  if (std::ranges::find(all, reservation.id, &Reservation::id) == all.end()) {
+    all.push_back(reservation);
+  }
+  with.reservations = all;
+  return Reserved(with).RoomFor(internal::ToCards(input.snapshot), reservation);
 }
 
 }  // namespace sluice::scheduler

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "model/claim.h"
 #include "model/pool.h"
+#include "model/reservation.h"
 #include "model/team.h"
 #include "scheduler/scheduler.h"
 
@@ -24,6 +25,8 @@ struct Waiting {
   TeamId team;          // Empty: none.
   Duration run_for{0};  // It ends by itself so long after its start; 0: not known.
   std::string kind;     // Claims of one kind run about as long: "pytorch", "run".
+  // Further parts, each on cards of its own and each on one machine: all are placed, or none.
+  std::vector<ClaimRequest> more;
 };
 
 // A claim that holds shares.
@@ -56,6 +59,7 @@ struct QueueInput {
   TimePoint now;
   QueueRules rules;
   bool words = true;  // False: reasons are left empty, which is much quicker.
+  std::span<const Reservation> reservations;
 };
 
 // What the queue decides now.
@@ -78,6 +82,10 @@ struct QueueAnswer {
 // due. A later claim passes it only if the promise holds all the same: it ends before, or leaves
 // enough. Where no end is known, the cards on which the first would fit soonest by memory are kept
 // for it.
+// Of a reservation nobody takes anything but its team: a claim that is not due to end before it
+// starts is placed only if as many of its cards can be given to the team at its time as without the
+// claim. What a team has reserved it gets past the first in the queue, who is promised nothing that
+// is reserved, not even for the time after it.
 std::vector<QueueAnswer> WalkQueue(const QueueInput& input);
 
 // The earliest time at which `request` would fit if every holder ended when due and nobody else
@@ -86,5 +94,10 @@ std::vector<QueueAnswer> WalkQueue(const QueueInput& input);
 std::optional<TimePoint> NextLikely(const Snapshot& snapshot,
                                     const ClaimRequest& request,
                                     std::span<const Holder> holders);
+// The same with all parts of `one`, and with what the input's reservations leave.
+std::optional<TimePoint> NextLikely(const QueueInput& input, const Waiting& one);
+
+// How many of the reservation's cards its team can have when it starts, if holders end when due.
+int RoomFor(const QueueInput& input, const Reservation& reservation);
 
 }  // namespace sluice::scheduler

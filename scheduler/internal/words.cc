@@ -182,11 +182,25 @@ WaitFor SayWait(std::span<const Card> cards, const ClaimRequest& request) {
   return wait;
 }
 
-WaitFor SayKept(std::span<const Card> cards, const ClaimRequest& request) {
+namespace {
+
+WaitFor SayFreeBut(std::span<const Card> cards,
+                   const ClaimRequest& request,
+                   const std::string& why) {
   const Bytes free = LargestFree(cards, request);
   const bool one_figure = request.count == 1 && !request.whole;
   const std::string what = one_figure ? ToText(free) + " are free" : "enough is free";
-  return {Need(request) + "; " + what + ", but kept for the first in the queue", free};
+  return {Need(request) + "; " + what + ", but " + why, free};
+}
+
+}  // namespace
+
+WaitFor SayKept(std::span<const Card> cards, const ClaimRequest& request) {
+  return SayFreeBut(cards, request, "kept for the first in the queue");
+}
+
+WaitFor SayReserved(std::span<const Card> cards, const ClaimRequest& request) {
+  return SayFreeBut(cards, request, "reserved for another team");
 }
 
 WaitFor SayOverQuota(const Team& team, Bytes held, Bytes more) {

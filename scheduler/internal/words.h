@@ -23,6 +23,10 @@ WaitFor SayWait(std::span<const Card> cards, const ClaimRequest& request);
 // Requires: it would fit if no card were kept.
 WaitFor SayKept(std::span<const Card> cards, const ClaimRequest& request);
 
+// "needs 8 GiB on one card; 10 GiB are free, but reserved for another team".
+// Requires: it would fit if nothing were reserved.
+WaitFor SayReserved(std::span<const Card> cards, const ClaimRequest& request);
+
 // "team Perception holds 40 GiB of its 48 GiB; 12 GiB more would pass that".
 WaitFor SayOverQuota(const Team& team, Bytes held, Bytes more);
 // Requires: `more` alone is past the team's limit.

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheduler/internal/gang.h"
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "scheduler/internal/decide.h"
+#include "scheduler/internal/holdings.h"
+
+namespace sluice::scheduler::internal {
+namespace {
+
+// Looks for room, of all parts together.
+constexpr int kTriesMax = 200;
+
+std::vector<const ClaimRequest*> PartsOf(const Waiting& one) {
+  std::vector<const ClaimRequest*> parts{&one.request};
+  for (const ClaimRequest& part : one.more) parts.push_back(&part);
+  return parts;
+}
+
+class Seating {
+ public:
+  Seating(std::span<const Card> cards, const Waiting& one)
+      : cards_(cards.begin(), cards.end()), parts_(PartsOf(one)), seats_(parts_.size()) {
+    for (size_t i = 0; i < parts_.size(); ++i) order_.push_back(i);
+    std::ranges::stable_sort(order_, std::greater<>(), [&](size_t i) {
+      return std::tuple(parts_[i]->whole, parts_[i]->count, parts_[i]->memory);
+    });
+  }
+
+  std::optional<std::vector<Seat>> Run() {
+    if (!SeatFrom(0)) return std::nullopt;
+    std::vector<Seat> all;
+    for (const std::vector<Seat>& part : seats_) all.insert(all.end(), part.begin(), part.end());
+    return all;
+  }
+
+ private:
+  bool SeatFrom(size_t next) {
+    if (next == order_.size()) return true;
+    const size_t part = order_[next];
+    std::vector<size_t> tried;
+    while (tries_left_-- > 0) {
+      for (const size_t card : tried) cards_[card].kept = true;
+      const auto chosen = BestFit(cards_, *parts_[part]);
+      for (const size_t card : tried) cards_[card].kept = false;
+      if (!chosen) return false;
+      for (const size_t card : *chosen) {
+        seats_[part].push_back({card, AllocationOn(*parts_[part], cards_[card])});
+        cards_[card].kept = true;  // For this part; no other part of the claim sits there.
+      }
+      if (SeatFrom(next + 1)) return true;
+      for (const size_t card : *chosen) cards_[card].kept = false;
+      seats_[part].clear();
+      tried.push_back(chosen->front());
+    }
+    return false;
+  }
+
+  std::vector<Card> cards_;
+  std::vector<const ClaimRequest*> parts_;
+  std::vector<size_t> order_;             // Of the parts, the hardest first.
+  std::vector<std::vector<Seat>> seats_;  // By part.
+  int tries_left_ = kTriesMax;
+};
+
+std::string InOne(const std::string& reason, size_t parts) {
+  return reason + " (one of " + std::to_string(parts) + " that start together)";
+}
+
+}  // namespace
+
+std::optional<std::vector<Seat>> SeatAll(std::span<const Card> cards, const Waiting& one) {
+  if (!one.more.empty()) return Seating(cards, one).Run();
+  const auto chosen = BestFit(cards, one.request);
+  if (!chosen) return std::nullopt;
+  std::vector<Seat> seats;
+  for (const size_t card : *chosen) {
+    seats.push_back({card, AllocationOn(one.request, cards[card])});
+  }
+  return seats;
+}
+
+Decision DecideAll(std::span<const Card> cards, const Waiting& one, bool words) {
+  if (one.more.empty()) return DecideOn(cards, one.request, words);
+  const std::vector<const ClaimRequest*> parts = PartsOf(one);
+  std::optional<WaitFor> wait;
+  for (const ClaimRequest* part : parts) {
+    Decision alone = DecideOn(cards, *part);
+    if (auto* never = std::get_if<Never>(&alone)) {
+      return Never{InOne(never->reason, parts.size()), never->largest_possible};
+    }
+    if (auto* waits = std::get_if<WaitFor>(&alone); waits != nullptr && !wait) {
+      wait = WaitFor{InOne(waits->reason, parts.size()), waits->largest_free};
+    }
+  }
+  if (const auto seats = SeatAll(cards, one)) return PlacedOn(*seats);
+  std::vector<Card> empty(cards.begin(), cards.end());
+  for (Card& card : empty) {
+    card.memory_held = Bytes(0);
+    card.compute_held = ComputeMillis(0);
+    card.shares = 0;
+    card.open = true;
+    card.kept = false;
+  }
+  const std::string all = "needs " + std::to_string(parts.size()) + " shares on different cards";
+  if (!SeatAll(empty, one)) return Never{all + "; there are not so many cards for them", Bytes(0)};
+  if (wait) return *wait;
+  return WaitFor{all + " at once; there is room for some of them", Bytes(0)};
+}
+
+std::vector<size_t> SoonestAll(std::span<const Card> cards, const Waiting& one) {
+  if (one.more.empty()) return Soonest(cards, one.request);
+  std::vector<Card> left(cards.begin(), cards.end());
+  std::vector<size_t> all;
+  for (const ClaimRequest* part : PartsOf(one)) {
+    for (const size_t card : Soonest(left, *part)) {
+      all.push_back(card);
+      left[card].open = false;
+    }
+  }
+  return all;
+}
+
+Bytes MemoryAskedByAll(const Waiting& one) {
+  constexpr int64_t kMost = int64_t{1} << 62;
+  int64_t sum = 0;
+  for (const ClaimRequest* part : PartsOf(one)) {
+    sum = std::min(sum, kMost - 1) + std::min(MemoryAsked(*part).value(), kMost - 1);
+  }
+  return Bytes(std::min(sum, kMost));
+}
+
+void TakeSeats(std::vector<Card>& cards, std::span<const Seat> seats) {
+  for (const Seat& seat : seats) Take(cards[seat.card], seat.allocation);
+}
+
+Placed PlacedOn(std::span<const Seat> seats) {
+  Placed placed;
+  for (const Seat& seat : seats) placed.allocations.push_back(seat.allocation);
+  return placed;
+}
+
+}  // namespace sluice::scheduler::internal
