@@ -1,61 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // @vitest-environment jsdom
-import { MantineProvider } from '@mantine/core';
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { cleanup, configure, fireEvent, render, screen, waitFor } from '@testing-library/react';
-import type { ReactNode } from 'react';
-import { MemoryRouter } from 'react-router';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { fireEvent, screen, waitFor } from '@testing-library/react';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { Explanation, Offer, Pool } from '../api/types';
 import { kGiB } from '../format';
-import { WordsProvider, wordsOf } from '../i18n';
+import { wordsOf } from '../i18n';
 import { alternativeWords, Explained } from '../parts/Explained';
 import { aDesktop } from '../testing';
-import { theme } from '../theme';
+import { leaveBrowser, playPortal, showPage, type Portal } from '../pageTesting';
 import Pools, { changesOf, rulesOf } from './admin/Pools';
 import { otherModel } from './NewDesktop';
 
-// A loaded machine is slow, not wrong.
-configure({ asyncUtilTimeout: 20_000 });
-
-let sent: { path: string; init: RequestInit }[];
-let answer: (path: string, init: RequestInit) => { status?: number; body: unknown };
-
-beforeEach(() => {
-  sent = [];
-  const query = { matches: false, addEventListener() {}, removeEventListener() {} };
-  vi.stubGlobal('matchMedia', () => query);
-  vi.stubGlobal(
-    'ResizeObserver',
-    class {
-      observe() {}
-      unobserve() {}
-      disconnect() {}
-    },
-  );
-  vi.stubGlobal('fetch', async (path: string, init: RequestInit) => {
-    sent.push({ path, init });
-    const { status = 200, body } = answer(path, init);
-    return new Response(JSON.stringify(body), { status });
-  });
-});
-afterEach(() => {
-  cleanup();
-  vi.unstubAllGlobals();
-});
-
-function show(page: ReactNode) {
-  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
-  render(
-    <MantineProvider theme={theme} withCssVariables={false} env="test">
-      <WordsProvider>
-        <QueryClientProvider client={client}>
-          <MemoryRouter>{page}</MemoryRouter>
-        </QueryClientProvider>
-      </WordsProvider>
-    </MantineProvider>,
-  );
-}
+afterEach(leaveBrowser);
 
 const why: Explanation = {
   answer: 'waits',
@@ -90,8 +46,8 @@ const queued = aDesktop({ state: 'queued', reason: why.reason });
 
 describe('A desktop that waits', () => {
   test('says what all cards and each of them say', async () => {
-    answer = () => ({ body: why });
-    show(<Explained desktop={queued} />);
+    playPortal(() => ({ body: why }));
+    showPage(<Explained desktop={queued} />);
     await screen.findByText(why.summary);
     fireEvent.click(screen.getByText('Card by card'));
     expect(screen.getByText('Fast 24 · simulated · atlas 0')).toBeTruthy();
@@ -100,7 +56,7 @@ describe('A desktop that waits', () => {
 
   test('takes an alternative with one click, again on the newest version', async () => {
     let version = 12;
-    answer = (path, init) => {
+    const portal: Portal = (path, init) => {
       if (path.endsWith('/explanation')) return { body: why };
       if (init.method === 'GET') return { body: { ...queued, resource_version: version } };
       const match = (init.headers as Headers).get('If-Match');
@@ -108,7 +64,8 @@ describe('A desktop that waits', () => {
       version = 13;
       return { body: { ...queued, resource_version: 13 } };
     };
-    show(<Explained desktop={queued} />);
+    const sent = playPortal(portal);
+    showPage(<Explained desktop={queued} />);
     fireEvent.click(await screen.findByText('Take 6 GiB'));
     await waitFor(() => expect(version).toBe(13));
     const asks = sent.filter((s) => s.path.endsWith('/ask'));
@@ -122,12 +79,13 @@ describe('A desktop that waits', () => {
   });
 
   test('changes nothing when it has started meanwhile', async () => {
-    answer = (path, init) => {
+    const portal: Portal = (path, init) => {
       if (path.endsWith('/explanation')) return { body: why };
       if (init.method === 'GET') return { body: aDesktop({ resource_version: 20 }) };
       return { status: 412, body: { code: 'stale_version' } };
     };
-    show(<Explained desktop={queued} />);
+    const sent = playPortal(portal);
+    showPage(<Explained desktop={queued} />);
     fireEvent.click(await screen.findByText('Take 6 GiB'));
     await waitFor(() => expect(sent.some((s) => s.path === '/v1/desktops/dsk_1')).toBe(true));
     expect(sent.filter((s) => s.path.endsWith('/ask')).length).toBe(1);
@@ -183,7 +141,7 @@ describe('Pools', () => {
   });
 
   test('are tried out before they are saved', async () => {
-    answer = (path) => {
+    const portal: Portal = (path) => {
       if (path.endsWith('/dry-run')) {
         return {
           body: {
@@ -207,7 +165,8 @@ describe('Pools', () => {
       }
       return { body: path.startsWith('/v1/pools') ? page : { items: [], next_cursor: null } };
     };
-    show(<Pools />);
+    const sent = playPortal(portal);
+    showPage(<Pools />);
     fireEvent.click(await screen.findByRole('switch', { name: /^Strict priority/ }));
     fireEvent.click(screen.getByText('Try out'));
     await screen.findByText('is on a card that guarantees more');
@@ -217,11 +176,12 @@ describe('Pools', () => {
   });
 
   test('undo their last change with the values before it', async () => {
-    answer = (path, init) =>
+    const portal: Portal = (path, init) =>
       init.method === 'PATCH'
         ? { body: pool }
         : { body: path.startsWith('/v1/pools') ? page : { items: [], next_cursor: null } };
-    show(<Pools />);
+    const sent = playPortal(portal);
+    showPage(<Pools />);
     await screen.findByText(/Before it: guarantees up to 150 %, strict priority on/);
     fireEvent.click(screen.getByText('Undo the change'));
     await waitFor(() => expect(sent.some((s) => s.init.method === 'PATCH')).toBe(true));

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pages in a browser's document, with the portal played by a table of answers.
-import { MantineProvider } from '@mantine/core';
-import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
-import { cleanup, configure, fireEvent, render, screen, waitFor } from '@testing-library/react';
-import type { ReactNode } from 'react';
-import { MemoryRouter, Route, Routes } from 'react-router';
+import { fireEvent, screen, waitFor } from '@testing-library/react';
+import { Route, Routes } from 'react-router';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { kGiB } from '../format';
-import { WordsProvider, type Words } from '../i18n';
+import type { Words } from '../i18n';
 import { DeleteDesktop } from '../parts/DeleteDesktop';
 import { rangeWords } from '../parts/desktop';
 import { DesktopCard } from '../parts/DesktopCard';
 import { toStep } from '../parts/Memory';
 import { sizesFor } from '../parts/ResizeShare';
-import { theme } from '../theme';
+import { leaveBrowser, playPortal, showPage, type Sent } from '../pageTesting';
 import { aDesktop, aGpu } from '../testing';
 import Launch from './Launch';
 import { bestAnswer, likelyCard } from './NewDesktop';
@@ -23,59 +20,20 @@ import { SignIn } from './SignIn';
 // The viewer draws, which this document cannot.
 vi.mock('../viewer/Viewer', () => ({ default: () => null }));
 
-// A loaded machine is slow, not wrong.
-configure({ asyncUtilTimeout: 20_000 });
-
 type Answer = { status?: number; body?: unknown };
 let answers: Record<string, Answer>;
-let sent: { path: string; init: RequestInit }[];
+let sent: Sent[];
 
 beforeEach(() => {
   answers = {};
-  sent = [];
-  const query = {
-    matches: false,
-    addEventListener() {},
-    removeEventListener() {},
-    addListener() {},
-    removeListener() {},
-  };
-  vi.stubGlobal('matchMedia', () => query);
-  vi.stubGlobal(
-    'ResizeObserver',
-    class {
-      observe() {}
-      unobserve() {}
-      disconnect() {}
-    },
-  );
-  vi.stubGlobal('fetch', async (path: string, init: RequestInit) => {
-    sent.push({ path, init });
-    const answer = answers[`${init.method} ${path.split('?')[0]}`] ?? {
-      status: 404,
-      body: { code: 'not_found' },
-    };
-    return new Response(JSON.stringify(answer.body ?? {}), { status: answer.status ?? 200 });
+  sent = playPortal((path, init) => {
+    const known = answers[`${init.method} ${path.split('?')[0]}`];
+    return known
+      ? { ...known, body: known.body ?? {} }
+      : { status: 404, body: { code: 'not_found' } };
   });
 });
-afterEach(() => {
-  cleanup();
-  vi.unstubAllGlobals();
-});
-
-function show(page: ReactNode, at = '/', state: unknown = null) {
-  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
-  render(
-    <MantineProvider theme={theme} withCssVariables={false} env="test">
-      <WordsProvider>
-        <QueryClientProvider client={client}>
-          <MemoryRouter initialEntries={[{ pathname: at, state }]}>{page}</MemoryRouter>
-        </QueryClientProvider>
-      </WordsProvider>
-    </MantineProvider>,
-  );
-  return client;
-}
+afterEach(leaveBrowser);
 
 describe('Desktop card', () => {
   test.each([
@@ -85,7 +43,7 @@ describe('Desktop card', () => {
     ['stopped', 'Start'],
     ['failed', 'Retry'],
   ] as const)('in state %s offers %s', (state, label) => {
-    show(<DesktopCard desktop={aDesktop({ state })} gpus={[]} />);
+    showPage(<DesktopCard desktop={aDesktop({ state })} gpus={[]} />);
     expect(screen.getByText(label, { selector: 'a, button, a *, button *' })).toBeTruthy();
   });
 
@@ -99,7 +57,7 @@ describe('Desktop card', () => {
       next_likely_at: null,
       start: null,
     };
-    show(
+    showPage(
       <DesktopCard
         desktop={aDesktop({ state: 'queued', queue, reason: queue.reason })}
         gpus={[]}
@@ -131,7 +89,7 @@ describe('Desktop card', () => {
       waiting_percent: 0,
       processes: 1,
     };
-    show(
+    showPage(
       <DesktopCard
         desktop={aDesktop({ allocation: [share], usage })}
         gpus={[aGpu({ simulated: true })]}
@@ -143,7 +101,7 @@ describe('Desktop card', () => {
 
   test('starts with a version and the wish', async () => {
     answers['PATCH /v1/desktops/dsk_1'] = { body: aDesktop({ state: 'queued' }) };
-    show(<DesktopCard desktop={aDesktop({ state: 'stopped' })} gpus={[]} />);
+    showPage(<DesktopCard desktop={aDesktop({ state: 'stopped' })} gpus={[]} />);
     fireEvent.click(screen.getByText('Start'));
     await waitFor(() => expect(sent.some((s) => s.init.method === 'PATCH')).toBe(true));
     const patch = sent.find((s) => s.init.method === 'PATCH');
@@ -155,7 +113,7 @@ describe('Desktop card', () => {
 describe('Deleting', () => {
   test('waits for the typed name and keeps the home unless told', async () => {
     answers['DELETE /v1/desktops/dsk_1'] = { status: 202, body: aDesktop({ state: 'deleting' }) };
-    show(<DeleteDesktop desktop={aDesktop()} onClose={() => {}} />);
+    showPage(<DeleteDesktop desktop={aDesktop()} onClose={() => {}} />);
     const go = screen.getByRole('button', {
       name: 'Delete desktop, keep home',
     }) as HTMLButtonElement;
@@ -184,7 +142,7 @@ describe('Deleting', () => {
         : new Response('{"code":"stale_version"}', { status: 412 });
     });
     const closed = vi.fn();
-    show(<DeleteDesktop desktop={aDesktop()} onClose={closed} />);
+    showPage(<DeleteDesktop desktop={aDesktop()} onClose={closed} />);
     fireEvent.change(screen.getByLabelText('Type Training to confirm'), {
       target: { value: 'Training' },
     });
@@ -206,7 +164,7 @@ describe('Launch page', () => {
     answers['GET /v1/desktops/dsk_1'] = {
       body: aDesktop({ state: 'starting', reason: 'Starting the display.' }),
     };
-    const client = show(pages, '/desktops/dsk_1');
+    const client = showPage(pages, '/desktops/dsk_1');
     await screen.findByText('Starting the display.');
     client.setQueryData(['desktop', 'dsk_1'], aDesktop({ resource_version: 11 }));
     await screen.findByText('the viewer');
@@ -214,21 +172,21 @@ describe('Launch page', () => {
 
   test('opens a desktop that was asked for and is ready before the page', async () => {
     answers['GET /v1/desktops/dsk_1'] = { body: aDesktop({ ready_at: '2026-11-22T12:00:02Z' }) };
-    show(pages, '/desktops/dsk_1', { readyBefore: null });
+    showPage(pages, '/desktops/dsk_1', { readyBefore: null });
     await screen.findByText('the viewer');
   });
 
   test('waits for the new start of a desktop that is still the old one', async () => {
     const old = aDesktop({ ready_at: '2026-11-22T12:00:02Z' });
     answers['GET /v1/desktops/dsk_1'] = { body: old };
-    show(pages, '/desktops/dsk_1', { readyBefore: old.ready_at });
+    showPage(pages, '/desktops/dsk_1', { readyBefore: old.ready_at });
     await screen.findByText('Ready');
     expect(screen.queryByText('the viewer')).toBeNull();
   });
 
   test('does not open a desktop that was ready before', async () => {
     answers['GET /v1/desktops/dsk_1'] = { body: aDesktop() };
-    show(pages, '/desktops/dsk_1');
+    showPage(pages, '/desktops/dsk_1');
     await screen.findByText('Ready');
     expect(screen.queryByText('the viewer')).toBeNull();
   });
@@ -251,7 +209,7 @@ describe('Launch page', () => {
         ],
       }),
     };
-    show(pages, '/desktops/dsk_1');
+    showPage(pages, '/desktops/dsk_1');
     await screen.findByText('Retry');
     expect(screen.getByText('Copy diagnostics')).toBeTruthy();
     for (const stage of ['Place on a GPU', 'Prepare home', 'Start display', 'First frame']) {
@@ -260,7 +218,7 @@ describe('Launch page', () => {
   });
 
   test('says that a desktop is gone', async () => {
-    show(pages, '/desktops/dsk_9');
+    showPage(pages, '/desktops/dsk_9');
     await screen.findByText('This desktop does not exist any longer.');
   });
 });
@@ -271,7 +229,7 @@ describe('Sign-in', () => {
       status: 429,
       body: { code: 'locked_out', retry_after_s: 90, detail: '' },
     };
-    show(<SignIn />);
+    showPage(<SignIn />);
     fireEvent.change(screen.getByLabelText('Name'), { target: { value: 'lina' } });
     fireEvent.change(screen.getByLabelText('Password'), { target: { value: 'wrong' } });
     fireEvent.click(screen.getByRole('button', { name: 'Sign in' }));
