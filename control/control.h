@@ -15,6 +15,7 @@
 #include "model/claim.h"
 #include "model/desktop.h"
 #include "model/pool.h"
+#include "model/reservation.h"
 #include "runtime/runtime.h"
 #include "store/store.h"
 
@@ -286,6 +287,10 @@ class Control {
   // is told that the desktop moves back, as far as there is room. Fails with kNotFound,
   // kFailedPrecondition (nothing of it is left) or what the store said.
   virtual Result<ConsolidationPlan> UndoConsolidation(const PoolId& pool) = 0;
+
+  // How many of the reservation's cards its team could have when it starts, as things stand and if
+  // holders end when they are due; it need not be in the store. Fails with what the store said.
+  virtual Result<int> RoomFor(const Reservation& reservation) = 0;
 
   // Median time of each launch stage over the last launches that succeeded; 0: not known yet.
   virtual std::map<LaunchStage, Duration> UsualStageTimes() = 0;

@@ -15,12 +15,11 @@ namespace {
 // How long a reservation is meant to last; control itself counts by the steady clock.
 constexpr Duration kReservationTtl{120'000};
 
-std::optional<TimePoint> NextLikelyOf(const scheduler::QueueAnswer& answer,
-                                      const QueueRows& rows,
-                                      const ClaimRequest& request) {
+std::optional<TimePoint> NextLikelyOf(const scheduler::QueueAnswer& answer, const QueueRows& rows) {
   // When a team gives something back is not known from the cards.
   if (answer.over_quota) return std::nullopt;
-  return scheduler::NextLikely(rows.snapshot, request, rows.holders);
+  return scheduler::NextLikely(
+      rows.Input(), *std::ranges::find(rows.waiting, answer.id, &scheduler::Waiting::id));
 }
 
 QueueStep Refuse(const store::Versioned<Claim>& row, const scheduler::Never& never, TimePoint now) {
@@ -139,7 +138,8 @@ scheduler::QueueInput QueueRows::Input() const {
           .holders = holders,
           .teams = teams,
           .now = now,
-          .rules = {}};
+          .rules = {},
+          .reservations = reservations};
 }
 
 std::shared_ptr<const scheduler::RunHistory> HistoryOf(const World& world, TimePoint now) {
@@ -160,6 +160,10 @@ QueueRows QueueRowsOf(const World& world,
   rows.snapshot = SnapshotOf(world, plan);
   AddComingShares(world, rows.snapshot);
   for (const auto& [id, row] : world.teams) rows.teams.push_back(row.value);
+  for (const auto& [id, row] : world.reservations) {
+    // Nobody can use what a team that is gone has reserved.
+    if (world.teams.contains(row.value.team)) rows.reservations.push_back(row.value);
+  }
   for (const auto& [id, row] : world.claims) {
     const Claim& claim = row.value;
     if (claim.phase == ClaimPhase::kPending) {
@@ -167,7 +171,7 @@ QueueRows QueueRowsOf(const World& world,
       const Duration run_for =
           claim.run_for > Duration(0) ? claim.run_for + kReservationTtl : Duration(0);
       rows.waiting.push_back(
-          {id, claim.request, claim.queued_since, claim.team, run_for, KindOf(claim)});
+          {id, claim.request, claim.queued_since, claim.team, run_for, KindOf(claim), claim.more});
     } else if (Holds(claim)) {
       rows.holders.push_back(HolderOf(world, claim));
     }
@@ -208,12 +212,11 @@ QueueOutcome WalkTheQueue(const World& world, const QueueRows& rows) {
       const auto& wait = std::get<scheduler::WaitFor>(answer.decision);
       QueueStep step = KeepWaiting(row->second, wait.reason);
       if (!step.writes.empty()) outcome.steps.push_back(std::move(step));
-      outcome.places[answer.id] = {
-          .position = answer.position,
-          .waiting = 0,
-          .reason = wait.reason,
-          .over_quota = answer.over_quota,
-          .next_likely = NextLikelyOf(answer, rows, row->second.value.request)};
+      outcome.places[answer.id] = {.position = answer.position,
+                                   .waiting = 0,
+                                   .reason = wait.reason,
+                                   .over_quota = answer.over_quota,
+                                   .next_likely = NextLikelyOf(answer, rows)};
     }
   }
   const int count = static_cast<int>(outcome.places.size());

@@ -50,6 +50,7 @@ struct QueueRows {
   std::vector<scheduler::Waiting> waiting;
   std::vector<scheduler::Holder> holders;
   std::vector<Team> teams;
+  std::vector<Reservation> reservations;
   // How long claims run; shared, as it is long and seldom changes.
   std::shared_ptr<const scheduler::RunHistory> history;
   TimePoint now;

@@ -53,6 +53,7 @@ class Controller : public Control {
   std::map<LaunchStage, Duration> UsualStageTimes() override;
   Result<ConsolidationPlan> Consolidate(const ConsolidationWish& wish) override;
   Result<ConsolidationPlan> UndoConsolidation(const PoolId& pool) override;
+  Result<int> RoomFor(const Reservation& reservation) override;
 
  private:
   struct JobResult {
@@ -103,6 +104,7 @@ class Controller : public Control {
   void NoteRelocation(const Claim& before);
   using ConsolidationSearch =
       std::function<Result<ConsolidationStep>(const World& world, const QueueRows& rows)>;
+  QueueRows RowsAsked(const World& world);
   Result<ConsolidationPlan> CommitConsolidation(const ConsolidationSearch& search);
   int StepClaims();
   int StepClaim(const store::Versioned<Claim>& row);
@@ -111,6 +113,7 @@ class Controller : public Control {
   void TellBypass(const agent::Bypass& bypass);
   int SweepEndedClaims();
   int SweepPastClaims();
+  int SweepReservations();
   int SweepOrphans();
   void EnforceAgain(const ClaimId& id);
 

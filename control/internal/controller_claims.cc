@@ -12,7 +12,8 @@ constexpr Duration kSweepEvery{60'000};
 constexpr Duration kReservedMax{120'000};  // A run that was placed and does not start.
 constexpr size_t kPastKept = 20'000;       // Some 10 MB; older ones are forgotten.
 constexpr size_t kPastSweepMax = 500;      // At once.
-constexpr Duration kEndedKept{600'000};    // An ended claim can be asked about for so long.
+constexpr Duration kReservationKept{24 * 60 * 60'000};
+constexpr Duration kEndedKept{600'000};  // An ended claim can be asked about for so long.
 
 bool IsEnded(const Claim& claim) {
   return claim.phase == ClaimPhase::kReleased || claim.phase == ClaimPhase::kRefused;
@@ -31,7 +32,7 @@ int Controller::StepClaims() {
     const auto found = follower_.world().claims.find(id);
     if (found != follower_.world().claims.end()) steps += StepClaim(found->second);
   }
-  return steps + SweepEndedClaims() + SweepPastClaims();
+  return steps + SweepEndedClaims() + SweepPastClaims() + SweepReservations();
 }
 
 int Controller::StepClaim(const store::Versioned<Claim>& row) {
@@ -120,6 +121,19 @@ int Controller::SweepPastClaims() {
   }
   if (writes.empty()) return 0;
   Commit(writes, "past claims");
+  return 1;
+}
+
+// Those that are over long since; who asks what was reserved last week has the audit log.
+int Controller::SweepReservations() {
+  const TimePoint now = partners_.clock.Now();
+  std::vector<store::Write> writes;
+  for (const auto& [id, row] : follower_.world().reservations) {
+    if (row.value.ends_at + kReservationKept > now) continue;
+    writes.push_back({store::Kind::kReservation, id.text(), row.version, std::nullopt});
+  }
+  if (writes.empty()) return 0;
+  Commit(writes, "reservations that are over");
   return 1;
 }
 

@@ -37,15 +37,20 @@ void Controller::NoteRelocation(const Claim& before) {
 
 // ---- called from any thread ----
 
+// Without a history of how long claims run.
+QueueRows Controller::RowsAsked(const World& world) {
+  const auto plan = shown_placement_.With([](const auto& shown) { return shown; });
+  return QueueRowsOf(world,
+                     partners_.clock.Now(),
+                     std::make_shared<const scheduler::RunHistory>(),
+                     plan ? &*plan : nullptr);
+}
+
 Result<ConsolidationPlan> Controller::CommitConsolidation(const ConsolidationSearch& search) {
-  const auto no_history = std::make_shared<const scheduler::RunHistory>();
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const auto world = WorldAsked();
     if (!world) return Fail(world.error());
-    const auto plan = shown_placement_.With([](const auto& shown) { return shown; });
-    const QueueRows rows =
-        QueueRowsOf(*world, partners_.clock.Now(), no_history, plan ? &*plan : nullptr);
-    auto step = search(*world, rows);
+    auto step = search(*world, RowsAsked(*world));
     if (!step) return Fail(step.error());
     if (step->writes.empty()) return std::move(step->plan);
     const auto written = partners_.store.Commit(step->writes);
@@ -66,6 +71,13 @@ Result<ConsolidationPlan> Controller::Consolidate(const ConsolidationWish& wish)
 Result<ConsolidationPlan> Controller::UndoConsolidation(const PoolId& pool) {
   return CommitConsolidation(
       [&](const World& world, const QueueRows& rows) { return UndoIn(world, rows, pool); });
+}
+
+Result<int> Controller::RoomFor(const Reservation& reservation) {
+  const auto world = WorldAsked();
+  if (!world) return Fail(world.error());
+  const QueueRows rows = RowsAsked(*world);
+  return scheduler::RoomFor(rows.Input(), reservation);
 }
 
 }  // namespace sluice::control

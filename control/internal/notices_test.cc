@@ -249,5 +249,51 @@ TEST(Consolidation, MovesAtOnceADesktopThatRestartsAnyway) {
   EXPECT_EQ(scene.house->Broken(), "");
 }
 
+TEST(Reservation, KeepsCardsForItsTeamAndIsForgottenADayLater) {
+  auto house = HouseWith(PreemptRule::kNever, {"GPU-1"});
+  const Team team{.id = TeamId("tem_1"), .name = "course"};
+  const User member{.id = UserId("usr_theirs"), .name = "theirs", .team = team.id};
+  const TimePoint now = house->clock.Now();
+  const Reservation kept{.id = ReservationId("rsv_1"),
+                         .name = "course",
+                         .team = team.id,
+                         .starts_at = now + 10 * kMinute,
+                         .ends_at = now + 20 * kMinute};
+  ASSERT_TRUE(house->real_store->Commit(
+      std::vector{store::Put(team, 0), store::Put(member, 0), store::Put(kept, 0)}));
+  house->Run();
+  EXPECT_EQ(house->control().RoomFor(kept).value(), 1);
+  const DesktopId other = Add(*house, "other", 8_GiB);
+  EXPECT_EQ(house->StateOf(other), kQueued);
+  EXPECT_THAT(house->Get(other).reason, HasSubstr("reserved for another team"));
+  house->Wait(11 * kMinute, kMinute);
+  const DesktopId theirs = Add(*house, "theirs", 24_GiB);
+  EXPECT_EQ(house->StateOf(theirs), kReady);
+  house->Wish(theirs, DesiredState::kStopped);
+  house->Wait(10 * kMinute, kMinute);
+  EXPECT_EQ(house->StateOf(other), kReady);
+  EXPECT_TRUE(store::Read<Reservation>(*house->real_store, "rsv_1"));
+  house->Wait(Duration(25 * 60) * 60'000, 60 * kMinute);
+  EXPECT_FALSE(store::Read<Reservation>(*house->real_store, "rsv_1"));
+}
+
+TEST(Gang, IsGivenAllItsCardsOrNone) {
+  auto house = HouseWith(PreemptRule::kNever, {"GPU-1", "GPU-2"});
+  const DesktopId first = Add(*house, "first", 20_GiB);
+  const ClaimId run = house->AddRun(7, 8_GiB);
+  auto row = store::Read<Claim>(*house->real_store, run.text());
+  row->value.more = {{.memory = 8_GiB}};
+  ASSERT_TRUE(house->real_store->Commit(std::vector{store::Put(row->value, row->version)}));
+  house->Run();
+  EXPECT_EQ(house->GetClaim(run)->phase, ClaimPhase::kPending);
+  house->Wish(first, DesiredState::kStopped);
+  house->Run();
+  EXPECT_EQ(house->GetClaim(run)->allocations.size(), 2u);
+  const auto share = house->control().StartRun(run, 1'000);
+  ASSERT_TRUE(share);
+  EXPECT_EQ(house->node.regions[run].allocations.size(), 2u);
+  EXPECT_EQ(house->Broken(), "");
+}
+
 }  // namespace
 }  // namespace sluice::control

@@ -17,7 +17,8 @@ constexpr std::array kKinds = {Kind::kGpu,
                                Kind::kPool,
                                Kind::kTeam,
                                Kind::kUser,
-                               Kind::kPastClaim};
+                               Kind::kPastClaim,
+                               Kind::kReservation};
 
 template <typename T, typename IdType>
 void ApplyTo(std::map<IdType, store::Versioned<T>>& rows, const store::Event& event) {
@@ -105,6 +106,8 @@ void WorldFollower::Apply(const store::Event& event) {
       return ApplyTo<User>(world_.users, event);
     case Kind::kPastClaim:
       return ApplyToPast(world_.past, event);
+    case Kind::kReservation:
+      return ApplyTo<Reservation>(world_.reservations, event);
     case Kind::kPool:
       return ApplyTo<Pool>(world_.pools, event);
     default:

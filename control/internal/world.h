@@ -13,6 +13,7 @@
 #include "model/desktop.h"
 #include "model/gpu.h"
 #include "model/pool.h"
+#include "model/reservation.h"
 #include "model/team.h"
 #include "model/user.h"
 #include "store/codec.h"
@@ -25,6 +26,7 @@ using Claims = std::map<ClaimId, store::Versioned<Claim>>;
 using Pools = std::map<PoolId, store::Versioned<Pool>>;
 using Desktops = std::map<DesktopId, store::Versioned<Desktop>>;
 using Teams = std::map<TeamId, store::Versioned<Team>>;
+using Reservations = std::map<ReservationId, store::Versioned<Reservation>>;
 using Users = std::map<UserId, store::Versioned<User>>;
 
 // The rows that the reconcilers work on, as of one revision, ordered by id so that equal rows give
@@ -37,6 +39,7 @@ struct World {
   Users users;
   PastRuns past;
   Pools pools;
+  Reservations reservations;
 };
 
 // The team of a user who is known; otherwise none.

@@ -107,6 +107,7 @@ class FakeControl final : public control::Control {
   Result<control::ConsolidationPlan> UndoConsolidation(const PoolId&) override {
     return consolidation;
   }
+  Result<int> RoomFor(const Reservation& reservation) override { return reservation.count; }
   control::ConsolidationWish consolidation_wish;
   Result<control::ConsolidationPlan> consolidation = control::ConsolidationPlan();
   std::map<LaunchStage, Duration> UsualStageTimes() override {
