@@ -15,9 +15,9 @@ std::string SizeOf(const TracePod& pod) {
   return fmt::format("{} card{}", pod.gpus, pod.gpus == 1 ? "" : "s");
 }
 
-ClaimRequest RequestOf(const TracePod& pod) {
+ClaimRequest RequestOf(const TracePod& pod, Bytes card) {
   return {.count = pod.gpus,
-          .memory = MiB(pod.gpu_milli),
+          .memory = Bytes(card.value() / kCardMilli * pod.gpu_milli),
           .guarantee = ComputeMillis(pod.core_milli),
           .whole = pod.gpu_milli == kCardMilli,
           .gpu_model = pod.models.empty() ? std::string() : pod.models.front()};
@@ -63,7 +63,7 @@ int64_t PaceFor(const std::vector<const TracePod*>& pods, size_t cards, int offe
 
 }  // namespace
 
-std::vector<Gpu> CardsOf(const std::vector<TraceNode>& nodes) {
+std::vector<Gpu> CardsOf(const std::vector<TraceNode>& nodes, Bytes card) {
   std::vector<Gpu> cards;
   for (const TraceNode& node : nodes) {
     for (int i = 0; i < node.gpus; ++i) {
@@ -71,7 +71,7 @@ std::vector<Gpu> CardsOf(const std::vector<TraceNode>& nodes) {
                        .node = NodeId(node.name),
                        .index = i,
                        .model = node.model,
-                       .memory = MiB(kCardMilli)});
+                       .memory = card});
     }
   }
   return cards;
@@ -86,7 +86,7 @@ TimedTrace MakeTimedTrace(const std::vector<TraceNode>& nodes,
     kept.push_back(nodes[i]);
   }
   trace.nodes = kept.size();
-  trace.fleet = CardsOf(kept);
+  trace.fleet = CardsOf(kept, options.card);
   std::vector<const TracePod*> played;
   for (const TracePod& pod : pods) {
     if (Takes(pod, options.from_s, trace)) played.push_back(&pod);
@@ -96,7 +96,7 @@ TimedTrace MakeTimedTrace(const std::vector<TraceNode>& nodes,
   for (const TracePod* pod : played) {
     const int64_t after_s = *pod->created_s - options.from_s;
     trace.claims.push_back({.id = ClaimId(fmt::format("{:09}", trace.claims.size())),
-                            .request = RequestOf(*pod),
+                            .request = RequestOf(*pod, options.card),
                             .team = {},
                             .kind = pod->qos + ", " + SizeOf(*pod),
                             .size = SizeOf(*pod),

@@ -10,9 +10,9 @@
 // A trace as a fleet and claims in time.
 namespace sluice::sim {
 
-// Cards of machines, in the product's terms: a thousandth of a card is a MiB of a card of 1,000
-// MiB. What else a machine has (CPU, main memory) is left out: a desktop does not reserve it.
-std::vector<Gpu> CardsOf(const std::vector<TraceNode>& nodes);
+// Cards of machines, all with the memory `card`, of which a thousandth of a card is a thousandth.
+// What else a machine has (CPU, main memory) is left out: a desktop does not reserve it.
+std::vector<Gpu> CardsOf(const std::vector<TraceNode>& nodes, Bytes card);
 
 struct TimedTraceOptions {
   // Only one machine of so many, from the first on; 1: all.
@@ -25,6 +25,7 @@ struct TimedTraceOptions {
   // For pace 0: work that comes between the first and the last arrival, in percent of what the
   // fleet can do in that time.
   int offered_pct = 100;
+  Bytes card = MiB(1000);
 };
 
 struct TimedTrace {

@@ -36,7 +36,8 @@ std::vector<Verb> AllVerbs() {
                                             PoolVerbs(),
                                             TeamVerbs(),
                                             AdminVerbs(),
-                                            SimVerbs()}) {
+                                            SimVerbs(),
+                                            PlanVerbs()}) {
     all.insert(all.end(), verbs.begin(), verbs.end());
   }
   return all;

@@ -17,12 +17,6 @@ struct Played {
   sim::TimedResult result;
 };
 
-std::string SpanText(double seconds) {
-  if (seconds < 120) return fmt::format("{:.0f} s", seconds);
-  if (seconds < 7200) return fmt::format("{:.1f} min", seconds / 60);
-  return fmt::format("{:.1f} h", seconds / 3600);
-}
-
 std::string RangeText(const sim::RangeFigures& ranges) {
   if (ranges.given == 0) return "-";
   return fmt::format("{:.0f}% of {} ({} asked)",
@@ -79,6 +73,12 @@ void PrintPlayed(const sim::TimedTrace& trace, const std::vector<Played>& played
 }
 
 }  // namespace
+
+std::string SpanText(double seconds) {
+  if (seconds < 120) return fmt::format("{:.0f} s", seconds);
+  if (seconds < 7200) return fmt::format("{:.1f} min", seconds / 60);
+  return fmt::format("{:.1f} h", seconds / 3600);
+}
 
 void AddTimedOptions(CLI::App& app, TimedWords& words) {
   app.add_flag("--timed",

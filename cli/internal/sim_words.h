@@ -17,6 +17,9 @@ T Need(Result<T> result) {
   throw CommandFailed{{.exit_code = kError, .text = result.error().message, .code = {}}};
 }
 
+// "45 s", "12.5 min", "3.0 h".
+std::string SpanText(double seconds);
+
 // `sluice sim replay --timed`.
 struct TimedWords {
   bool timed = false;

@@ -45,6 +45,7 @@ std::span<const Verb> PoolVerbs();
 std::span<const Verb> TeamVerbs();
 std::span<const Verb> AdminVerbs();
 std::span<const Verb> SimVerbs();
+std::span<const Verb> PlanVerbs();
 std::vector<Verb> AllVerbs();
 
 // What `sluice gpu` does without a verb: the share inside, the list outside.
