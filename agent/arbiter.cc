@@ -408,6 +408,16 @@ Nanos Arbiter::Core::DrainEnd(const Seat& seat) const {
   return seat.revoked + std::min(std::max(options_.drain, seat.seen.launch), options_.drain_max);
 }
 
+// From when on the next share may have the card although this one's work is still there; none: not
+// before it has drained. What never was timed says nothing, and a gang's cards drain together.
+std::optional<Nanos> Arbiter::Core::LeadFrom(const Seat& seat) const {
+  if (seat.together || seat.mode != GrantMode::kWait || seat.seen.launch <= Nanos(0) ||
+      seat.seen.in_flight > options_.in_flight_lone) {
+    return std::nullopt;
+  }
+  return seat.drains_at - options_.lead;
+}
+
 Decision Arbiter::Core::Step(Nanos now) {
   now_ = std::max(now_, now);
   wake_.reset();

@@ -65,6 +65,10 @@ struct ArbiterOptions {
   // A cap holds over about so long. Shorter: programs that pause never reach their cap. Longer: the
   // card is used in visible bursts.
   Nanos cap_window{50'000'000};
+  // So long before a share's work should have drained, by what it says, the next one is told that
+  // the card is its. Shorter: the card stands idle while that one wakes. Longer: the work of both
+  // is on the card for longer, and both are charged.
+  Nanos lead{200'000};
   // How often slots are looked at while somebody waits for the card, and while it drains. Rarer:
   // the card idles after a share has finished early. More often: CPU.
   Nanos poll{500'000};

@@ -511,6 +511,50 @@ TEST(Arbiter, ChargesNothingForWhatTheDriverSawThroughAnOpenGate) {
   EXPECT_EQ(arbiter.Correct({1, 0}, 900ms, 1s, 6s), 0ns);
 }
 
+TEST(Arbiter, TellsTheNextOneALittleBeforeTheCardShouldBeFree) {
+  const ArbiterOptions options;
+  Arbiter arbiter(options);
+  const ShareTerms terms = {.cards = {{.card = 0, .guarantee_millis = 500}}};
+  Nanos now{0};
+  arbiter.Join(1, terms, now);
+  arbiter.Join(2, terms, now);
+  const auto step = [&](bool first_drained) {
+    const GrantMode first = arbiter.AccountOf({1, 0})->mode;
+    const bool waits = first == GrantMode::kWait;
+    arbiter.Observe({1, 0},
+                    {.waiting = waits,
+                     .busy = !first_drained,
+                     .in_flight = first_drained ? 0ns : 2ms,
+                     .launch = 1ms,
+                     .submitted_ns = 5'000'000,
+                     .finished_ns = 3'000'000},
+                    now);
+    arbiter.Observe({2, 0}, {.waiting = arbiter.AccountOf({2, 0})->mode == GrantMode::kWait}, now);
+    arbiter.Step(now);
+  };
+  const auto mode = [&](ShareId share) { return arbiter.AccountOf({share, 0})->mode; };
+  step(true);
+  step(false);
+  ASSERT_EQ(mode(1), GrantMode::kRun);
+  for (; mode(1) == GrantMode::kRun; now += 100us) step(false);
+  const Nanos told = now - 100us;
+  for (; now < told + 2ms - options.lead; now += 100us) {
+    step(false);
+    EXPECT_EQ(mode(2), GrantMode::kWait) << (now - told).count();
+  }
+  step(false);
+  EXPECT_EQ(mode(2), GrantMode::kRun);
+  // It is charged until it has drained, whatever it said of that.
+  const Nanos held = arbiter.AccountOf({1, 0})->held;
+  now += 1ms;
+  step(false);
+  EXPECT_EQ(arbiter.AccountOf({1, 0})->held, held + 1ms);
+  step(true);
+  now += 1ms;
+  step(true);
+  EXPECT_EQ(arbiter.AccountOf({1, 0})->held, held + 1ms);
+}
+
 TEST(Arbiter, OpensEveryGateWhereSomethingElseDividesTheCard) {
   World world({.open = true});
   const ShareId a = world.Add({.guarantee = 300, .cap = 300}, Steady());

@@ -78,6 +78,7 @@ class Arbiter::Core {
   Nanos Quantum(const Card& card, const Seat& seat) const;
   Nanos InFlight(const Seat& seat, bool contended) const;
   Nanos DrainEnd(const Seat& seat) const;
+  std::optional<Nanos> LeadFrom(const Seat& seat) const;
 
   void Decide(Card& card);
   bool DecideOpen(Card& card);

@@ -216,8 +216,12 @@ void Arbiter::Core::TryGang(Share& share) {
 bool Arbiter::Core::IsBlocked(const Card& card, ShareId except) {
   bool blocked = false;
   for (const auto& [id, seat] : card.seats) {
-    if (id == except || !seat->blocking) {
+    const auto lead = LeadFrom(*seat);
+    if (id == except || !seat->blocking || (lead && now_ >= *lead)) {
       continue;
+    }
+    if (lead) {
+      Alarm(*lead);
     }
     blocked = true;
     const bool recent = now_ - seat->revoked < options_.quantum_min;

@@ -80,8 +80,11 @@ void Seat::Take(const Observation& said, Nanos now) {
     futile = 0;
     not_before = Nanos(0);
   }
+  const bool told = mode == GrantMode::kWait && seen.in_flight == said.in_flight &&
+                    seen.finished_ns == said.finished_ns && drains_at > revoked;
   seen = said;
   seen.in_flight = std::clamp(said.in_flight, Nanos(0), kLaunchMax);
+  drains_at = told ? drains_at : now + seen.in_flight;
   seen.launch = std::clamp(said.launch, Nanos(0), kLaunchMax);
   if (mode == GrantMode::kWait) {
     blocking = blocking && (seen.busy || together);

@@ -47,6 +47,7 @@ struct Seat {
   bool blocking = false;  // Told to wait, not drained, and still waited for.
   // Taken back together with the share's other cards: drained when all of them are.
   bool together = false;
+  Nanos drains_at{0};  // As told to wait: when it should be drained, by its own word.
   bool stuck = false;  // Its work waits for other work of the share that we hold back.
   uint64_t submitted_at_grant = 0;
   bool wall = false;  // Others want the card: charged by the clock, not by its own word.
