@@ -2,7 +2,9 @@
 #include "scheduler/estimate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <numbers>
 #include <queue>
 #include <tuple>
 #include <utility>
@@ -20,12 +22,22 @@ double Fraction(Random& random) {
   return static_cast<double>(random.Next() >> 11) * 0x1.0p-53;
 }
 
+// Drawn from the normal distribution with mean 0 and variance 1.
+double Normal(Random& random) {
+  const double length = std::sqrt(-2 * std::log(1 - Fraction(random)));
+  return length * std::cos(2 * std::numbers::pi * Fraction(random));
+}
+
 // One way in which it may go on.
 class Future {
  public:
-  Future(const QueueInput& input, const RunHistory& history, Random& random)
+  Future(const QueueInput& input,
+         const RunHistory& history,
+         const EstimateRules& rules,
+         Random& random)
       : input_(input),
         history_(history),
+        rules_(rules),
         random_(random),
         fleet_(input.snapshot),
         waiting_(input.waiting.begin(), input.waiting.end()),
@@ -55,7 +67,7 @@ class Future {
  private:
   void Draw(const Holder& holder) {
     const Duration age = std::max(now_ - holder.held_since, Duration(0));
-    const auto left = history_.Of(holder.kind).Left(age, Fraction(random_));
+    const auto left = history_.Of(holder.kind).Left(age, PartEnded(holder.kind));
     std::optional<TimePoint> end;
     if (left) end = now_ + *left;
     if (holder.ends_at != TimePoint()) {
@@ -63,6 +75,16 @@ class Future {
       end = std::min(end.value_or(due), due);
     }
     if (end) ends_.emplace(*end, holder.claim);
+  }
+
+  // Even over 0 to 1, but alike for runs of one future.
+  double PartEnded(const std::string& kind) {
+    const auto [at, fresh] = of_kind_.try_emplace(kind, 0.0);
+    if (fresh) at->second = Normal(random_);
+    const double sum =
+        std::sqrt(rules_.shared_by_all) * of_all_ + std::sqrt(rules_.shared_by_kind) * at->second +
+        std::sqrt(1 - rules_.shared_by_all - rules_.shared_by_kind) * Normal(random_);
+    return std::min(0.5 * std::erfc(-sum / std::numbers::sqrt2), 1 - 1e-12);
   }
 
   void End(const ClaimId& claim) {
@@ -105,7 +127,10 @@ class Future {
 
   const QueueInput& input_;
   const RunHistory& history_;
+  const EstimateRules& rules_;
   Random& random_;
+  const double of_all_ = Normal(random_);
+  std::map<std::string, double> of_kind_;
   Snapshot fleet_;
   std::vector<Waiting> waiting_;
   std::vector<Holder> holders_;
@@ -202,7 +227,7 @@ std::map<ClaimId, Estimate> EstimateStarts(const QueueInput& input,
   std::map<ClaimId, std::vector<TimePoint>> starts;
   for (const Waiting& one : first) starts[one.id];
   for (int i = 0; i < samples; ++i) {
-    Future future(of_first, history, random);
+    Future future(of_first, history, rules, random);
     for (const auto& [id, at] : future.Play(rules.ends_max)) starts[id].push_back(at);
   }
   std::map<ClaimId, Estimate> estimates;

@@ -68,10 +68,17 @@ struct Estimate {
 };
 
 struct EstimateRules {
-  int samples = 40;              // Fewer: quicker, and the range jumps about.
-  int waiting_max = 40;          // Claims behind these get no estimate.
-  int ends_max = 200;            // Ends of holders that one sample follows.
-  int64_t work_max = 4'000'000;  // Looks at a card, of all samples together; then fewer samples.
+  int samples = 40;               // Fewer: quicker, and the range jumps about.
+  int waiting_max = 40;           // Claims behind these get no estimate.
+  int ends_max = 200;             // Ends of holders that one sample follows.
+  int64_t work_max = 25'000'000;  // Looks at a card, of all samples together; then fewer samples.
+  // On a busy day, or while somebody tries something out, claims that run at one time end early or
+  // late together: the part of how long they run, as variance, that each shares with all of them,
+  // and beside that with those of its kind. Both from 0, together below 1. 0: as if each were
+  // alone, and the range at the end of a long queue is far too narrow; larger: wider ranges. Found
+  // by replays in time, see docs/benchmarks/scheduler.md.
+  double shared_by_all = 0.2;
+  double shared_by_kind = 0.2;
   uint64_t seed = 1;
 };
 
