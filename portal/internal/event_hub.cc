@@ -25,6 +25,11 @@ bool HasEnded(DesktopState state) {
          state == DesktopState::kSuspended;
 }
 
+bool IsInUse(DesktopState state) {
+  return state == DesktopState::kReady || state == DesktopState::kConnected ||
+         state == DesktopState::kIdleWarned;
+}
+
 }  // namespace
 
 EventHub::EventHub(App& app, Gateway& gateway) : app_(app), gateway_(gateway) {}
@@ -110,6 +115,30 @@ void EventHub::HandleEvents(const std::vector<store::Event>& events) {
   AnswerWaiters(std::move(ready));
 }
 
+// Whoever looks at a desktop that is to stop or to move reads when, and when it is called off.
+void EventHub::TellNotice(State& state, const store::Event& event) {
+  const auto claim = event.deleted ? Result<Stored<Claim>>(Fail(Code::kNotFound, "deleted"))
+                                   : app_.objects.Get<Claim>(event.object.id);
+  const TimePoint now = claim ? (*claim)->value.notice_until : TimePoint();
+  const auto known = state.notices.find(event.object.id);
+  const TimePoint before = known == state.notices.end() ? TimePoint() : known->second;
+  if (now == before) return;
+  if (now == TimePoint()) {
+    state.notices.erase(known);
+  } else {
+    state.notices[event.object.id] = now;
+  }
+  if (app_.streams == nullptr || !claim) return;
+  const DesktopId& id = (*claim)->value.desktop;
+  const auto desktop = app_.objects.Get<Desktop>(id.text());
+  if (!desktop) return;
+  if (now != TimePoint()) {
+    app_.streams->TellStopping(id, now, (*desktop)->value.message);
+  } else if (IsInUse((*desktop)->value.state)) {
+    app_.streams->Tell(id, "It goes on: what was announced is called off.", "control");
+  }
+}
+
 // What must happen because of a change, whoever looks.
 void EventHub::HandleConsequences(State& state, const store::Event& event) {
   const std::string& id = event.object.id;
@@ -127,6 +156,7 @@ void EventHub::HandleConsequences(State& state, const store::Event& event) {
     });
     if (gone && app_.streams != nullptr) app_.streams->EndUser(UserId(id));
   }
+  if (kind == Kind::kClaim) TellNotice(state, event);
   if (kind != Kind::kDesktop) return;
   if (event.deleted) {
     state.states.erase(id);

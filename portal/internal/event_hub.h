@@ -77,6 +77,7 @@ class EventHub {
     std::map<std::string, std::string> gpus_shown;    // By card.
     std::map<std::string, std::string> places_shown;  // By desktop that waits.
     std::map<std::string, DesktopState> states;       // By desktop.
+    std::map<std::string, TimePoint> notices;         // By claim: told that it ends or moves then.
     std::vector<RunWaiter> waiters;
   };
   // One change on its way to the subscribers.
@@ -90,6 +91,7 @@ class EventHub {
   void Run(const std::stop_token& stop);
   void HandleEvents(const std::vector<store::Event>& events);
   void HandleConsequences(State& state, const store::Event& event);
+  void TellNotice(State& state, const store::Event& event);
   void Tick(Duration now);
   void Heartbeat();
   void ResetAll(State& state);

@@ -72,6 +72,16 @@ Answer GetTeam(App& app, const Call& call);
 Answer UpdateTeam(App& app, const Call& call);
 Answer DeleteTeam(App& app, const Call& call);
 
+// handlers_reservations.cc
+Answer ListReservations(App& app, const Call& call);
+Answer CreateReservation(App& app, const Call& call);
+Answer GetReservation(App& app, const Call& call);
+Answer DeleteReservation(App& app, const Call& call);
+
+// handlers_consolidation.cc
+Answer ConsolidatePool(App& app, const Call& call);
+Answer UndoConsolidation(App& app, const Call& call);
+
 // handlers_users.cc
 Answer ListUsers(App& app, const Call& call);
 Answer CreateUser(App& app, const Call& call);

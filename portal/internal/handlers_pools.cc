@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t kSlackMax = int64_t{1} << 50;
 constexpr int64_t kShareLeast = int64_t{1} << 20;
 constexpr std::array<std::string_view, 3> kRules = {"warn", "throttle", "end"};
+constexpr std::array<std::string_view, 3> kPreemptRules = {"never", "borrowed", "lower_priority"};
 constexpr std::array<std::string_view, 5> kPolicies = {
     "tightest_card", "best_fit", "packing", "fgd", "sluice"};
 
@@ -90,6 +91,24 @@ constexpr std::array kPoolRules = std::to_array<Rule>({
        const auto strict = fields.Bool("strict_priority");
        if (strict) pool.strict_priority = *strict;
        return strict.has_value();
+     }},
+    {"preempt",
+     "Who gives way to the first in the queue",
+     [](const Pool& pool) { return std::string(ToString(pool.preempt)); },
+     [](JsonWriter& json, const Pool& pool) { json.Text(ToString(pool.preempt)); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto rule = fields.OneOf("preempt", kPreemptRules);
+       if (rule) pool.preempt = *ParsePreemptRule(*rule);
+       return rule.has_value();
+     }},
+    {"notice_s",
+     "Seconds from the notice to the end or the move",
+     [](const Pool& pool) { return std::to_string(pool.preempt_notice.count() / 1'000); },
+     [](JsonWriter& json, const Pool& pool) { json.Int(pool.preempt_notice.count() / 1'000); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto seconds = fields.Int("notice_s", {10, 86'400});
+       if (seconds) pool.preempt_notice = Duration(*seconds * 1'000);
+       return seconds.has_value();
      }},
 });
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kMemoryMax = int64_t{1} << 50;
 constexpr int64_t kPidMax = 4'194'304;
+constexpr size_t kPartsMax = 15;  // Beside the first.
 
 // A command line as people see it: nothing that breaks lines or terminals.
 std::string ShownCommand(std::string_view command) {
@@ -53,9 +54,17 @@ OrProblem<RunWish> ReadRunWish(const Call& call) {
   if (!fields.TakeNull("model")) request.gpu_model = fields.Text("model", 200).value_or("");
   ReadCompute(fields, request);
   ReadPriority(fields, request);
+  for (const int64_t memory :
+       fields.Ints("also_bytes", {1, kMemoryMax}, kPartsMax).value_or(std::vector<int64_t>())) {
+    ClaimRequest& part = wish.claim.more.emplace_back(request);
+    part.memory = Bytes(memory);
+  }
   wish.claim.run_command = ShownCommand(fields.Text("command", 1'000).value_or(""));
   wish.claim.run_pid = fields.Int("pid", {1, kPidMax}).value_or(0);
   wish.no_wait = fields.Bool("no_wait").value_or(false);
+  if (wish.no_wait && !wish.claim.more.empty()) {
+    fields.Reject("also_bytes", "conflict", "several shares may have to wait for each other");
+  }
   fields.RejectUnknown();
   if (!errors.empty()) return NoFields(std::move(errors));
   return wish;
@@ -102,6 +111,9 @@ Answer CreateRun(App& app, const Call& call) {
   }
   claim.run_pid_start = *start;
   if (auto good = CheckShare(app, claim.request, ""); !good) return tl::unexpected(good.error());
+  for (const ClaimRequest& part : claim.more) {
+    if (auto good = CheckShare(app, part, ""); !good) return tl::unexpected(good.error());
+  }
   if (wish->no_wait) {
     if (auto room = CheckRoomNow(app, claim.request, call.caller.user.team); !room)
       return tl::unexpected(room.error());

@@ -151,6 +151,27 @@ std::optional<int64_t> FieldReader::Int(std::string_view name, IntRange range) {
   return number;
 }
 
+std::optional<std::vector<int64_t>> FieldReader::Ints(std::string_view name,
+                                                      IntRange range,
+                                                      size_t most) {
+  const nlohmann::json* value = Find(name);
+  if (value == nullptr) return std::nullopt;
+  if (!value->is_array() || value->size() > most) {
+    Reject(name, "type", fmt::format("must be a list of at most {} whole numbers", most));
+    return std::nullopt;
+  }
+  std::vector<int64_t> numbers;
+  for (const nlohmann::json& one : *value) {
+    const auto number = AsInteger(one);
+    if (!number || *number < range.least || *number > range.most) {
+      Reject(name, "range", fmt::format("must be from {} to {}", range.least, range.most));
+      return std::nullopt;
+    }
+    numbers.push_back(*number);
+  }
+  return numbers;
+}
+
 std::optional<bool> FieldReader::Bool(std::string_view name) {
   const nlohmann::json* value = Find(name);
   if (value == nullptr) return std::nullopt;

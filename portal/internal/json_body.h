@@ -45,6 +45,8 @@ class FieldReader {
   std::optional<std::string> DisplayText(std::string_view name, size_t characters_max);
   std::optional<int64_t> Int(std::string_view name, IntRange range);
   std::optional<bool> Bool(std::string_view name);
+  // A list of at most `most` whole numbers.
+  std::optional<std::vector<int64_t>> Ints(std::string_view name, IntRange range, size_t most);
   std::optional<std::string> OneOf(std::string_view name, std::span<const std::string_view> words);
   // A non-empty list of different words.
   std::optional<std::vector<std::string>> SetOf(std::string_view name,

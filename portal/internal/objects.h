@@ -87,7 +87,8 @@ class Objects {
              Kept<Template>,
              Kept<Pool>,
              Kept<User>,
-             Kept<Team>>
+             Kept<Team>,
+             Kept<Reservation>>
       kept_;
 };
 

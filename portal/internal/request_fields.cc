@@ -52,6 +52,8 @@ std::optional<std::chrono::minutes> Offset(std::string_view text) {
   return text[0] == '-' ? -size : size;
 }
 
+}  // namespace
+
 std::optional<TimePoint> ParseRfc3339(std::string_view text) {
   constexpr size_t kSecondsEnd = 19;  // "2026-11-22T18:00:00".
   const auto year = Digits(text, 0, 4);
@@ -80,8 +82,6 @@ std::optional<TimePoint> ParseRfc3339(std::string_view text) {
   return TimePoint(std::chrono::sys_days(date).time_since_epoch()) + std::chrono::hours(*hour) +
          std::chrono::minutes(*minute) + std::chrono::seconds(*second) + Duration(ms) - *offset;
 }
-
-}  // namespace
 
 OrProblem<int64_t> QueryInt(const net::Request& request,
                             std::string_view name,

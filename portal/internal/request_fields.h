@@ -19,7 +19,9 @@ OrProblem<int64_t> QueryInt(const net::Request& request,
                             IntRange range,
                             int64_t absent);
 OrProblem<bool> QueryBool(const net::Request& request, std::string_view name, bool absent);
-// RFC 3339 with "Z" or an offset; nullopt when it is not there.
+// RFC 3339 with "Z" or an offset; nullopt: it is not a time.
+std::optional<TimePoint> ParseRfc3339(std::string_view text);
+// Such a time; nullopt when it is not there.
 OrProblem<std::optional<TimePoint>> QueryTime(const net::Request& request, std::string_view name);
 // One word of the query that must be among `words`.
 OrProblem<std::string> QueryWord(const net::Request& request,
