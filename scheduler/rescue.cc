@@ -10,85 +10,177 @@
 namespace sluice::scheduler {
 namespace {
 
+// One or two claims of a node that might make room.
+struct Attempt {
+  int64_t cost = 0;
+  NodeIndex node = 0;
+  std::vector<BindingIndex> away;
+};
+
 class Search {
  public:
   Search(const Ledger& ledger, DemandIndex demand, const RescueOptions& options)
-      : scratch_(ledger), demand_(demand), options_(options), on_node_(ledger.nodes()) {
+      : ledger_(ledger), demand_(demand), options_(options), on_node_(ledger.nodes()) {
+    for (TypeIndex type = 0; type < ledger.types(); ++type) {
+      type_fits_.push_back(ledger.FitsEmpty(demand, type));
+    }
     for (BindingIndex i = 0; i < ledger.bindings(); ++i) {
       const Binding& binding = ledger.binding(i);
-      if (binding.live && options.movable(i)) on_node_[binding.node].push_back(i);
+      if (!binding.live || !type_fits_[ledger.node(binding.node).type]) continue;
+      if (options_.movable(i)) on_node_[binding.node].push_back(i);
     }
   }
 
   std::optional<Rescue> Run() {
     for (int moves = 1; moves <= options_.moves_max; ++moves) {
-      for (NodeIndex node = 0; node < scratch_.nodes(); ++node) {
-        if (scratch_.node(node).open && scratch_.FitsEmpty(demand_, scratch_.node(node).type)) {
-          TryNode(node, moves);
-        }
+      attempts_.clear();
+      for (NodeIndex node = 0; node < ledger_.nodes(); ++node) Attempts(node, moves);
+      // Found in the order of nodes, which is the order of those that cost as much.
+      std::ranges::stable_sort(attempts_, {}, &Attempt::cost);
+      for (const Attempt& attempt : attempts_) {
+        if (!RoomFor(attempt)) continue;
+        if (auto rescue = Try(attempt)) return rescue;
       }
-      if (best_) return best_;
     }
     return std::nullopt;
   }
 
  private:
-  // Takes each movable claim of the node away in turn, and with two moves each two.
-  void TryNode(NodeIndex node, int moves) {
-    const std::vector<BindingIndex> here = on_node_[node];
+  // Those claims of the node, or those two, without whom there may be room: seen by what they hold.
+  void Attempts(NodeIndex node, int moves) {
+    const std::vector<BindingIndex>& here = on_node_[node];
+    if (here.empty() || !ledger_.node(node).open || !MayFit(node, here)) return;
+    const int fitting = moves == 1 ? CardsThatFit(node) : 0;
     for (size_t i = 0; i < here.size(); ++i) {
-      const int64_t cost = Cost(here[i]);
-      if (cost >= least_) continue;
       if (moves == 1) {
-        Try(node, {here[i]}, cost);
+        if (MayFitWithout(node, fitting, here[i])) Note(node, {here[i]});
         continue;
       }
       for (size_t j = i + 1; j < here.size(); ++j) {
-        if (cost + Cost(here[j]) < least_) Try(node, {here[i], here[j]}, cost + Cost(here[j]));
+        if (MayFit(node, {here[i], here[j]})) Note(node, {here[i], here[j]});
       }
     }
   }
 
-  void Try(NodeIndex node, const std::vector<BindingIndex>& away, int64_t cost) {
+  void Note(NodeIndex node, std::vector<BindingIndex> away) {
+    int64_t cost = 0;
+    for (const BindingIndex binding : away) cost += Cost(binding);
+    attempts_.push_back({cost, node, std::move(away)});
+  }
+
+  int CardsThatFit(NodeIndex node) const {
+    int fitting = 0;
+    for (const CardState& card : ledger_.CardsOf(node)) {
+      fitting += NeedFits(ledger_.NeedOf(demand_, card.kind), card) ? 1 : 0;
+    }
+    return fitting;
+  }
+
+  static CardState Without(CardState card, const Held& part) {
+    card.memory_free += part.memory.value();
+    card.compute_free += static_cast<int32_t>(part.compute.value());
+    card.taken ^= part.places;
+    ++card.slots_free;
+    --card.holders;
+    return card;
+  }
+
+  // MayFit() for one, by its own cards alone.
+  bool MayFitWithout(NodeIndex index, int fitting, BindingIndex one) const {
+    const Demand& asked = ledger_.demand(demand_);
+    const NodeState& node = ledger_.node(index);
+    const Binding& binding = ledger_.binding(one);
+    const Demand& held = ledger_.demand(binding.demand);
+    if (node.cpu_free + held.cpu_millis < asked.cpu_millis ||
+        node.memory_free + held.main_memory.value() < asked.main_memory.value()) {
+      return false;
+    }
+    for (const Held& part : binding.held) {
+      const CardState& card = ledger_.card(part.card);
+      const Need& need = ledger_.NeedOf(demand_, card.kind);
+      fitting += NeedFits(need, Without(card, part)) ? 1 : 0;
+      fitting -= NeedFits(need, card) ? 1 : 0;
+    }
+    return fitting >= asked.count;
+  }
+
+  // False: the demand does not fit the node without them. True: it may.
+  bool MayFit(NodeIndex index, const std::vector<BindingIndex>& away) {
+    const Demand& asked = ledger_.demand(demand_);
+    const NodeState& node = ledger_.node(index);
+    int64_t cpu = node.cpu_free;
+    int64_t memory = node.memory_free;
+    const std::span<const CardState> now = ledger_.CardsOf(index);
+    cards_.assign(now.begin(), now.end());
+    for (const BindingIndex one : away) {
+      const Binding& binding = ledger_.binding(one);
+      const Demand& held = ledger_.demand(binding.demand);
+      cpu += held.cpu_millis;
+      memory += held.main_memory.value();
+      for (const Held& part : binding.held) {
+        CardState& card = cards_[part.card - node.first_card];
+        card = Without(card, part);
+      }
+    }
+    if (cpu < asked.cpu_millis || memory < asked.main_memory.value()) return false;
+    int missing = asked.count;
+    for (size_t i = 0; i < cards_.size() && missing > 0; ++i) {
+      missing -= NeedFits(ledger_.NeedOf(demand_, cards_[i].kind), cards_[i]) ? 1 : 0;
+    }
+    return missing <= 0;
+  }
+
+  // False: one of them has no room anywhere.
+  bool RoomFor(const Attempt& attempt) {
+    return std::ranges::all_of(attempt.away, [&](BindingIndex binding) {
+      const DemandIndex moved = ledger_.binding(binding).demand;
+      if (RoomSomewhere(moved)) return true;
+      // Where a card alone was too full, the one who leaves it finds no room beside the demand; but
+      // several may change places, and a guarantee by memory takes what is left.
+      const Demand& held = ledger_.demand(moved);
+      return attempt.away.size() > 1 || held.count > 1 || held.by_memory;
+    });
+  }
+
+  std::optional<Rescue> Try(const Attempt& attempt) {
+    if (!scratch_) scratch_.emplace(ledger_);
+    Ledger& scratch = *scratch_;
+    const NodeIndex node = attempt.node;
     // Bindings are released and bound again on the scratch ledger; their numbers change, so they
     // are kept by value.
     std::vector<Binding> was;
-    for (const BindingIndex binding : away) {
-      was.push_back(scratch_.binding(binding));
-      scratch_.Release(binding);
+    for (const BindingIndex binding : attempt.away) {
+      was.push_back(scratch.binding(binding));
+      scratch.Release(binding);
     }
     Rescue rescue;
     std::vector<BindingIndex> undo;
-    bool found = scratch_.Fits(demand_, node);
+    bool found = scratch.Fits(demand_, node);
     if (found) {
       rescue.placement.node = node;
-      ChooseTightestCards(scratch_, demand_, rescue.placement);
-      undo.push_back(scratch_.Bind(demand_, rescue.placement));
+      ChooseTightestCards(scratch, demand_, rescue.placement);
+      undo.push_back(scratch.Bind(demand_, rescue.placement));
     }
     for (size_t i = 0; i < was.size() && found; ++i) {
       const DemandIndex moved = was[i].demand;
       std::optional<Placement> to;
-      if (RoomSomewhere(moved) || scratch_.Fits(moved, node)) to = TightestRoom(moved);
+      if (RoomSomewhere(moved) || scratch.Fits(moved, node)) to = TightestRoom(moved);
       found = to.has_value();
       if (!found) break;
-      undo.push_back(scratch_.Bind(was[i].demand, *to));
-      rescue.moves.push_back({away[i], *to});
+      undo.push_back(scratch.Bind(was[i].demand, *to));
+      rescue.moves.push_back({attempt.away[i], *to});
     }
     // The last one released is the first one given back, so that each gets its number again.
-    for (size_t i = undo.size(); i-- > 0;) scratch_.Release(undo[i]);
-    for (size_t i = was.size(); i-- > 0;)
-      scratch_.BindHeld(was[i].demand, was[i].node, was[i].held);
-    if (found) {
-      best_ = std::move(rescue);
-      least_ = cost;
-    }
+    for (size_t i = undo.size(); i-- > 0;) scratch.Release(undo[i]);
+    for (size_t i = was.size(); i-- > 0;) scratch.BindHeld(was[i].demand, was[i].node, was[i].held);
+    return found ? std::optional(std::move(rescue)) : std::nullopt;
   }
 
   // Whether any node takes the demand as things stand; found out once.
   bool RoomSomewhere(DemandIndex demand) {
     const auto [at, fresh] = room_.try_emplace(demand, false);
-    for (NodeIndex node = 0; fresh && !at->second && node < scratch_.nodes(); ++node) {
-      at->second = scratch_.Fits(demand, node);
+    for (NodeIndex node = 0; fresh && !at->second && node < ledger_.nodes(); ++node) {
+      at->second = ledger_.Fits(demand, node);
     }
     return at->second;
   }
@@ -97,14 +189,14 @@ class Search {
   std::optional<Placement> TightestRoom(DemandIndex demand) {
     std::optional<Placement> best;
     int64_t least = std::numeric_limits<int64_t>::max();
-    for (NodeIndex node = 0; node < scratch_.nodes(); ++node) {
-      if (!scratch_.Fits(demand, node)) continue;
+    for (NodeIndex node = 0; node < scratch_->nodes(); ++node) {
+      if (!scratch_->Fits(demand, node)) continue;
       Placement placement{.node = node, .cards = {}};
-      ChooseTightestCards(scratch_, demand, placement);
-      const Demand& asked = scratch_.demand(demand);
+      ChooseTightestCards(*scratch_, demand, placement);
+      const Demand& asked = scratch_->demand(demand);
       const int64_t left = asked.count == 1 && !asked.whole
-                               ? scratch_.card(placement.cards.front()).memory_free
-                               : scratch_.node(node).cpu_free;
+                               ? scratch_->card(placement.cards.front()).memory_free
+                               : scratch_->node(node).cpu_free;
       if (left >= least) continue;
       least = left;
       best = std::move(placement);
@@ -114,17 +206,19 @@ class Search {
 
   int64_t Cost(BindingIndex index) const {
     int64_t memory = 1;  // Also who has no card is disturbed.
-    for (const Held& part : scratch_.binding(index).held) memory += part.memory.value();
+    for (const Held& part : ledger_.binding(index).held) memory += part.memory.value();
     return memory;
   }
 
-  Ledger scratch_;
+  const Ledger& ledger_;
   DemandIndex demand_;
   const RescueOptions& options_;
   std::vector<std::vector<BindingIndex>> on_node_;
   std::map<DemandIndex, bool> room_;
-  std::optional<Rescue> best_;
-  int64_t least_ = std::numeric_limits<int64_t>::max();
+  std::vector<bool> type_fits_;
+  std::vector<Attempt> attempts_;
+  std::vector<CardState> cards_;
+  std::optional<Ledger> scratch_;  // Copied when there is something to try.
 };
 
 }  // namespace
