@@ -33,6 +33,15 @@ TEST(Solver, FindsPricesAndTakesColumnsLater) {
   EXPECT_NEAR(solver.Price(0), 2, 1e-9);
 }
 
+TEST(Solver, AnswersWhereThereIsNothingToDecide) {
+  Solver solver({10, 3});
+  ASSERT_TRUE(solver.Solve());
+  EXPECT_EQ(solver.Price(1), 0);
+  const int x = solver.Add(-3, {{0, 2}});
+  ASSERT_TRUE(solver.Solve());
+  EXPECT_NEAR(solver.Value(x), 5, 1e-9);
+}
+
 double BestByTrying(const std::vector<Extent>& sizes,
                     const std::vector<double>& worth,
                     Extent room,
@@ -153,6 +162,19 @@ TEST(TargetsProperty, BerthsFitTogether) {
     for (const auto& [demand, count] : kept) ASSERT_LE(count, most[demand]);
     ASSERT_LE(program->placed_millis, program->bound_millis + 1000 * 12 * 64);
   });
+}
+
+TEST(Targets, AreNoneOnMachinesWithCardsOfSeveralKinds) {
+  Ledger ledger;
+  NodeSpec node{.id = NodeId("n")};
+  node.cards.push_back({.id = GpuId("a"), .kind = {.memory = GiB(24)}});
+  node.cards.push_back({.id = GpuId("b"), .kind = {.memory = GiB(40)}});
+  ledger.AddNode(node);
+  const Mix mix{.counts = {{ledger.Intern({.memory = GiB(7)}), 3}}};
+  const auto program = MakeTargets(ledger, Scaled(ledger, mix, 100), {});
+  ASSERT_TRUE(program);
+  EXPECT_EQ(program->placed_millis, 0);
+  EXPECT_FALSE(Rehearse(ledger, mix, {.fgd_mix = mix}).use_targets);
 }
 
 TEST(Scaled, AsksForThatPartOfTheCards) {

@@ -41,6 +41,7 @@ int Solver::Add(double cost, const std::vector<Entry>& entries, double most) {
 
 bool Solver::Solve() {
   Model& model = *model_;
+  if (model.columns == 0) return true;  // Clp reads past its arrays when there is nothing to solve.
   const bool first = model.simplex.numberColumns() == 0;
   if (!model.cost.empty()) {
     const std::vector<double> least(model.cost.size(), 0.0);
@@ -70,6 +71,7 @@ double Solver::Value(int column) const {
 }
 
 double Solver::Price(int row) const {
+  if (model_->columns == 0) return 0;
   return -model_->simplex.dualRowSolution()[row];
 }
 
