@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "sim/bound.h"
 #include "sim/policies.h"
 #include "sim/report.h"
 
@@ -89,6 +90,25 @@ TEST(Report, TellsProgramsTheWholeResult) {
   EXPECT_EQ(json["fragment_pct"]["60"], 100.0);
   EXPECT_GT(json["decisions_per_s"], 0);
   EXPECT_GE(json["latency_us"]["p99"], json["latency_us"]["p50"]);
+}
+
+TEST(Bounds, AreWhatNoSchedulerCanPass) {
+  // Two cards; three in four ask for 600 of a card, one for a whole one: none can share.
+  const Variant variant{.nodes = {Machine("a", 1), Machine("b", 1)},
+                        .pods = {Pod(1, 600), Pod(1, 600), Pod(1, 600), Pod(1, 1000)}};
+  const TraceFleet fleet = MakeTraceFleet(variant, {0, 1});
+  const auto bounds = BoundsOf(fleet, {50, 100, 400});
+  ASSERT_TRUE(bounds) << bounds.error().message;
+  EXPECT_NEAR(bounds->by_load.at(50), 50, 0.1);
+  // At 400 % there are 2.86 whole ones, so both cards can be full.
+  EXPECT_NEAR(bounds->by_load.at(400), 100, 0.1);
+  // At 100 % there are 2.14 parts and 0.71 whole ones: 1.29 cards hold a part each.
+  EXPECT_NEAR(bounds->by_load.at(100), (0.714 + 1.286 * 0.6) * 50, 0.2);
+  // All fits while 1 card is asked for by four claims of 2.8 cards' worth: 2 / 4 of 140 %.
+  ASSERT_TRUE(bounds->first_refusal);
+  EXPECT_NEAR(*bounds->first_refusal, 70, 0.1);
+  const Variant too_large{.nodes = {Machine("a", 1)}, .pods = {Pod(2, 1000)}};
+  EXPECT_FALSE(BoundsOf(MakeTraceFleet(too_large, {0}), {100})->first_refusal);
 }
 
 TEST(Report, SaysWhereAnArrivalWentOrWhyNowhere) {

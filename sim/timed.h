@@ -60,7 +60,9 @@ struct TimedOptions {
   // Every so-manieth arrival is told when it is likely to start, if it has to wait; 0: none. The
   // estimate knows what has come, run and ended until then, and nothing else.
   int estimate_every = 0;
-  scheduler::EstimateRules estimates;
+  // Wider than control's own, so that also who comes last to a long queue is told something.
+  scheduler::EstimateRules estimates{
+      .samples = 20, .waiting_max = 500, .ends_max = 400, .work_max = int64_t{1} << 40};
   // Looks at a card by waiting claims, after which the replay ends early; 0: none. A queue that
   // grows without end costs more with each arrival.
   int64_t looks_max = 0;

@@ -2,12 +2,18 @@
 #include "sim/trace.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <zlib.h>
+
+#include "base/random.h"
 
 namespace sluice::sim {
 namespace {
@@ -140,6 +146,57 @@ TEST_F(TraceFiles, StreamsMoreRowsThanAListMayHave) {
   }));
   EXPECT_EQ(rows, kTraceRowsMax + 1000);
   EXPECT_EQ(ReadPods(path).error().code, Code::kResourceExhausted);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+// Memory that this process has had at most.
+int64_t PeakKib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+// Seeded rows through a pipe, so that no file is as long as the list. SLUICE_ROWS=10000000 is the
+// long form.
+TEST_F(TraceFiles, ReadsAStreamOfAnyLengthInTheSameMemory) {
+  const char* const asked = std::getenv("SLUICE_ROWS");
+  const int64_t count = asked != nullptr ? std::atoll(asked) : 300'000;
+  ASSERT_GT(count, 0);
+  const std::string path = folder_ + "/pipe";
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  int64_t written_milli = 0;
+  std::thread writer([&] {
+    SeededRandom random(5);
+    std::ofstream out(path, std::ios::binary);
+    out << "name,cpu_milli,memory_mib,num_gpu,gpu_milli\n";
+    for (int64_t i = 0; i < count; ++i) {
+      const auto milli = static_cast<int64_t>(1 + random.Next() % 1000);
+      out << "pod-" << i << ',' << random.Next() % 90'000 << ",4096,1," << milli << '\n';
+      written_milli += milli;
+    }
+  });
+  const int64_t before = PeakKib();
+  int64_t rows = 0;
+  int64_t read_milli = 0;
+  const auto done = ForEachPod(path, [&](const TracePod& pod) -> Result<void> {
+    ++rows;
+    read_milli += pod.gpu_milli;
+    return {};
+  });
+  writer.join();
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(rows, count);
+  EXPECT_EQ(read_milli, written_milli);
+  // The rows would take some ten times as much, in the short form too. A sanitizer keeps what is
+  // freed.
+  if (!kSanitized) {
+    EXPECT_LT(PeakKib() - before, 4 * 1024);
+  }
 }
 
 TEST_F(TraceFiles, ReadsOrdersAndRefusesRowsThatAreNotThere) {

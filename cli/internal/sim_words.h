@@ -27,7 +27,7 @@ struct TimedWords {
   std::string from;
   double pace = 1;
   int offered = 0;
-  int estimates = 1;
+  int estimates = 40;
 };
 void AddTimedOptions(CLI::App& app, TimedWords& words);
 int ReplayInTime(const std::string& nodes,

@@ -13,6 +13,7 @@
 #include "cli/internal/progress.h"
 #include "cli/internal/sim_words.h"
 #include "cli/internal/verb.h"
+#include "sim/bound.h"
 #include "sim/policies.h"
 #include "sim/report.h"
 #include "sim/trace.h"
@@ -191,6 +192,7 @@ struct Compared {
   std::string policy;
   std::map<int, double> ours;
   std::map<int, double> published;  // Of the same seeds; empty if there is none.
+  sim::Bounds bounds;               // Of the variant.
   int64_t seeds = 0;
   int64_t moves = 0;
   double per_s = 0;
@@ -206,6 +208,11 @@ Json ToJson(const Compared& row) {
   for (const auto& [load, value] : row.published) {
     json["published_pct"][std::to_string(load)] = value;
   }
+  for (const auto& [load, value] : row.bounds.by_load) {
+    json["bound_pct"][std::to_string(load)] = value;
+  }
+  json["first_refusal_bound_pct"] =
+      row.bounds.first_refusal ? Json(*row.bounds.first_refusal) : Json(nullptr);
   return json;
 }
 
@@ -213,7 +220,8 @@ void PrintCompared(const std::vector<Compared>& rows) {
   std::vector<std::string> head = {"VARIANT", "POLICY"};
   for (const int load : kLoads) head.push_back(fmt::format("AT {}%", load));
   for (const int load : kLoads) head.push_back(fmt::format("PUBLISHED AT {}%", load));
-  head.insert(head.end(), {"MOVES", "SEEDS", "DECISIONS/S"});
+  head.insert(head.end(),
+              {"BOUND AT 100%", "BOUND, NONE REFUSED", "MOVES", "SEEDS", "DECISIONS/S"});
   Table table(head);
   const auto cell = [](const std::map<int, double>& values, int load) {
     const auto at = values.find(load);
@@ -223,12 +231,18 @@ void PrintCompared(const std::vector<Compared>& rows) {
     std::vector<std::string> cells = {row.variant, row.policy};
     for (const int load : kLoads) cells.push_back(cell(row.ours, load));
     for (const int load : kLoads) cells.push_back(cell(row.published, load));
+    cells.push_back(cell(row.bounds.by_load, 100));
+    cells.push_back(row.bounds.first_refusal ? fmt::format("{:.2f}", *row.bounds.first_refusal)
+                                             : std::string("-"));
     cells.insert(
         cells.end(),
         {std::to_string(row.moves), std::to_string(row.seeds), fmt::format("{:.0f}", row.per_s)});
     table.Add(std::move(cells));
   }
-  Out("Allocated, in % of the cards, when so much has been asked for; means over the seeds.\n");
+  Out("Allocated, in % of the cards, when so much has been asked for; means over the seeds. The "
+      "bounds\n"
+      "are those of a linear program, for any scheduler and for one that refuses nobody it could "
+      "serve.\n");
   Out(table.Lines("Nothing to compare."));
 }
 
@@ -268,12 +282,15 @@ int Compare(const CompareWords& words, bool json) {
     for (const std::string& name : words.variants) {
       const sim::Variant variant = Need(sim::ReadVariant(folder, name));
       const std::vector<sim::ArrivalOrder> orders = sim::OrdersFor(variant, seeds);
+      const sim::TraceFleet empty = sim::MakeTraceFleet(variant, orders.front().nodes);
+      const auto bounds = Need(sim::BoundsOf(empty, {kLoads.begin(), kLoads.end()}));
       sim::Policies policies;
       for (const std::string& policy : words.policies) {
         rows.push_back(CompareOne(variant, policy, orders, policies, [&](size_t seed) {
           progress.Show(done + seed, of);
         }));
         done += seeds.size();
+        rows.back().bounds = bounds;
         rows.back().published = sim::PublishedMeans(published, name, policy, seeds);
       }
     }

@@ -9,13 +9,17 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <span>
 #include <string>
+#include <string_view>
 #include <time.h>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
 #include "scheduler/placer.h"
 #include "sim/bench/peer.h"
+#include "sim/bench/timed.h"
 #include "sim/policies.h"
 #include "sim/replay.h"
 #include "sim/report.h"
@@ -428,7 +432,7 @@ double TimePeer(int nodes, int claims) {
   return us[kRuns / 2];
 }
 
-int Main() {
+void MadeUpFleets() {
   const Means fgd =
       TimeMadeUp({.policy = "fgd", .nodes = 5'000, .per_s_min = 20'000, .p99_us_max = 200}, 30'000);
   const Means tightest = TimeMadeUp({.policy = "tightest_card", .nodes = 5'000}, 30'000);
@@ -440,13 +444,28 @@ int Main() {
   PrintRatio("tightest_card, arriving", tightest.arriving_us, half_us);
   PrintRatio("tightest_card, one goes, one comes", tightest.steady_us, full_us);
   TimeMadeUp({.policy = "fgd", .nodes = 15'000, .p99_us_max = 1'000}, 90'000);
-  AgainstTheTable();
+}
+
+using Part = std::pair<std::string_view, void (*)()>;
+constexpr Part kParts[] = {
+    {"speed", MadeUpFleets}, {"table", AgainstTheTable}, {"timed", TimedReplays}};
+
+// All parts, or those that are named.
+int Main(std::span<char* const> words) {
+  for (const std::string_view word : words) {
+    if (std::ranges::find(kParts, word, &Part::first) != std::end(kParts)) continue;
+    fmt::print(stderr, "bench_scheduler: there is no part {}, only: speed table timed\n", word);
+    return 2;
+  }
+  for (const auto& [name, run] : kParts) {
+    if (words.empty() || std::ranges::find(words, name) != words.end()) run();
+  }
   return 0;
 }
 
 }  // namespace
 }  // namespace sluice::sim::bench
 
-int main() {
-  return sluice::sim::bench::Main();
+int main(int argc, char** argv) {
+  return sluice::sim::bench::Main({argv + 1, static_cast<size_t>(argc - 1)});
 }
