@@ -30,7 +30,8 @@ struct CardTruth {
   std::chrono::nanoseconds busy{
       0};  // Of all processes since the cards were set up, also dead ones.
   std::vector<ProcessTruth> processes;
-  Bytes memory_peak;  // The most that living processes ever held together.
+  // The most that living processes ever held together, if all are of one pid namespace.
+  Bytes memory_peak;
 };
 
 // A watcher of one state folder, for a process that does not use the cards itself. One thread at a

@@ -126,9 +126,11 @@ uint64_t DeviceMap::Sum(int card) const {
   return sum;
 }
 
+// Whoever clears a dead one's slot holds its lock, too.
 bool DeviceMap::IsAlive(int slot) const {
   struct flock lock = SlotLock(F_WRLCK, slot);
-  return slot == slot_ || (::fcntl(fd_, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK);
+  return slot == slot_ || (::fcntl(fd_, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK &&
+                           static_cast<uint32_t>(lock.l_pid) == file_->slots[slot].pid.load());
 }
 
 // The slots are read one by one: what two readings agree on was so at an instant between them, and
