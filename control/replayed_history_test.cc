@@ -30,8 +30,10 @@ struct RulesSince {
 class Life {
  public:
   explicit Life(uint64_t seed) : random_(seed), house_(seed + 77) {
-    for (int i = 0; i < 2 + Pick(3); ++i) {
-      house_.node.AddCard("GPU-" + std::to_string(i), GiB(Pick(2) == 0 ? 24 : 40));
+    // Cards of two sizes in one machine get no berths.
+    const bool alike = Pick(3) > 0;
+    for (int i = 0; i < 3; ++i) {
+      house_.node.AddCard("GPU-" + std::to_string(i), GiB(alike || Pick(2) == 0 ? 24 : 40));
     }
     SetPolicy();
     for (int i = 0; i < 60; ++i) AddPast();
