@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <vector>
 
+#include "cli/internal/html_file.h"
 #include "cli/internal/print.h"
 #include "cli/internal/progress.h"
 #include "cli/internal/sim_words.h"
@@ -41,35 +42,66 @@ constexpr std::pair<const char*, Figure> kFigures[] = {
     {"start in the range told", [](const auto& r) { return RangeText(r.ranges); }},
 };
 
-void PrintPlayed(const sim::TimedTrace& trace, const std::vector<Played>& played) {
-  const size_t left_out =
-      trace.without_card + trace.never_ran + trace.too_early + trace.many_models;
-  Out(fmt::format(
-      "{} machines, {} cards; {} claims at {:.2f} times the trace's pace, {:.0f}% of what "
-      "the cards can do; {} requests left out; no moves\n\n",
+std::string HeadLine(const sim::TimedTrace& trace, const std::vector<Played>& played) {
+  return fmt::format(
+      "{} machines, {} cards; {} claims at {:.2f} times the trace's pace, {:.0f}% of what the "
+      "cards "
+      "can do; {} requests left out; no moves",
       trace.nodes,
       trace.fleet.size(),
       trace.claims.size(),
       static_cast<double>(trace.pace_pct) / 100,
       played.front().result.offered_pct,
-      left_out));
-  std::vector<std::string> head = {"FIGURE"};
-  for (const Played& one : played) head.emplace_back(ToString(one.discipline));
-  Table table(head);
+      trace.without_card + trace.never_ran + trace.too_early + trace.many_models);
+}
+
+// The first one is the head.
+std::vector<std::vector<std::string>> RowsOf(const std::vector<Played>& played) {
+  std::vector<std::vector<std::string>> rows = {{"FIGURE"}};
+  for (const Played& one : played) rows.front().emplace_back(ToString(one.discipline));
   for (const auto& [name, figure] : kFigures) {
-    std::vector<std::string> row = {name};
-    for (const Played& one : played) row.push_back(figure(one.result));
-    table.Add(std::move(row));
+    rows.push_back({name});
+    for (const Played& one : played) rows.back().push_back(figure(one.result));
   }
   for (const auto& [size, wait] : played.front().result.wait_by_size) {
-    std::vector<std::string> row = {fmt::format("mean, 95%: {}", size)};
+    rows.push_back({fmt::format("mean, 95%: {}", size)});
     for (const Played& one : played) {
       const sim::WaitFigures& of = one.result.wait_by_size.at(size);
-      row.push_back(SpanText(of.mean_s) + ", " + SpanText(of.p95_s));
+      rows.back().push_back(SpanText(of.mean_s) + ", " + SpanText(of.p95_s));
     }
-    table.Add(std::move(row));
   }
+  return rows;
+}
+
+void PrintPlayed(const sim::TimedTrace& trace, const std::vector<Played>& played) {
+  Out(HeadLine(trace, played) + "\n\n");
+  const auto rows = RowsOf(played);
+  Table table(rows.front());
+  for (size_t i = 1; i < rows.size(); ++i) table.Add(rows[i]);
   Out(table.Lines("Nothing was played."));
+}
+
+sim::HtmlPage PageOf(const sim::TimedTrace& trace, const std::vector<Played>& played) {
+  sim::HtmlPage page{.title = "A trace in time"};
+  page.notes = {
+      HeadLine(trace, played),
+      "fifo: strictly in the order of coming, on the tightest card. queue: the product's queue."};
+  page.tables.push_back({"Figures", RowsOf(played)});
+  sim::Chart waiting{.title = "Who waits", .x_name = "hours", .y_name = "claims in the queue"};
+  sim::Chart held{.title = "What is held", .x_name = "hours", .y_name = "% of the cards"};
+  for (const Played& one : played) {
+    const std::string name(ToString(one.discipline));
+    sim::Series queue{name, {}};
+    sim::Series cards{name, {}};
+    for (const sim::TimedPoint& point : one.result.points) {
+      queue.points.emplace_back(point.hours, static_cast<double>(point.waiting));
+      cards.points.emplace_back(point.hours, point.held_pct);
+    }
+    waiting.series.push_back(std::move(queue));
+    held.series.push_back(std::move(cards));
+  }
+  page.charts = {std::move(waiting), std::move(held)};
+  return page;
 }
 
 }  // namespace
@@ -133,6 +165,7 @@ int ReplayInTime(const std::string& nodes,
                                           progress.Show(done, of);
                                         }})});
   }
+  WriteHtml(words.html, PageOf(trace, played));
   if (!json) {
     PrintPlayed(trace, played);
     return kOk;

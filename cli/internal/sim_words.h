@@ -28,6 +28,7 @@ struct TimedWords {
   double pace = 1;
   int offered = 0;
   int estimates = 40;
+  std::string html;  // Where the report goes; empty: none.
 };
 void AddTimedOptions(CLI::App& app, TimedWords& words);
 int ReplayInTime(const std::string& nodes,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/internal/fields.h"
+#include "cli/internal/html_file.h"
 #include "cli/internal/print.h"
 #include "cli/internal/progress.h"
 #include "cli/internal/sim_words.h"
@@ -33,6 +34,7 @@ struct PlanWords {
   std::string from;
   int every_node = 1;
   int offered = 0;
+  std::string html;
 };
 
 std::string TargetOf(const PlanWords& words) {
@@ -162,9 +164,38 @@ void PrintPlan(const Json& plan) {
   }
 }
 
+sim::HtmlPage PageOf(const Json& plan) {
+  sim::HtmlPage page{.title = "Capacity plan"};
+  if (plan.at("today").is_null()) {
+    page.notes = {Text(plan.at("history"), "why")};
+    return page;
+  }
+  page.notes = {Text(plan.at("load"), "text")};
+  sim::HtmlTable table{"Figures", {{"FIGURE", "TODAY", "PLANNED"}}};
+  for (const auto& [name, row] : kRows) {
+    table.rows.push_back({name, row(plan.at("today")), row(plan.at("planned"))});
+  }
+  page.tables = {std::move(table)};
+  const auto chart = [&](const char* title, const char* unit, const char* member) {
+    sim::Chart drawn{.title = title, .x_name = "hours", .y_name = unit};
+    for (const char* side : {"today", "planned"}) {
+      sim::Series series{side, {}};
+      for (const Json& point : plan.at(side).at("points")) {
+        series.points.emplace_back(Figure(point, "hours"), Figure(point, member));
+      }
+      drawn.series.push_back(std::move(series));
+    }
+    return drawn;
+  };
+  page.charts = {chart("Who waits", "claims in the queue", "waiting"),
+                 chart("What is held", "% of the cards", "held_pct")};
+  return page;
+}
+
 int Plan(Context& context, const PlanWords& words) {
   if (words.nodes.empty() != words.pods.empty()) Stop(kUsage, "--nodes and --pods go together");
   const Json plan = words.nodes.empty() ? context.api.Get(TargetOf(words)) : PlanOfTrace(words);
+  WriteHtml(words.html, PageOf(plan));
   if (context.json) {
     OutJson(plan);
   } else {
@@ -212,6 +243,7 @@ Action MakePlan(CLI::App& app) {
   app.add_flag("--synthetic",
                words->synthetic,
                "With too little history: draw two weeks from the days there are");
+  AddHtmlOption(app, words->html);
   AddTraceOptions(app, *words);
   return [words](Context& context) { return Plan(context, *words); };
 }

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "cli/cli.h"
+#include "cli/internal/html_file.h"
 #include "cli/internal/print.h"
 #include "cli/internal/progress.h"
 #include "cli/internal/sim_words.h"
@@ -30,7 +31,7 @@ struct ReplayWords {
   double load = 1.3;
   int moves = 0;
   std::string explain;
-  TimedWords timed;
+  TimedWords timed;  // Its `html` is also the other replay's.
 };
 
 sim::ArrivalOrder OrderFor(const ReplayWords& words, const sim::Variant& variant) {
@@ -80,6 +81,33 @@ void PrintReplay(const sim::ReplayResult& result) {
                   result.latency_us_p99));
 }
 
+sim::HtmlPage PageOf(const ReplayWords& words, const sim::ReplayResult& result) {
+  const auto chart = [&](const char* title, const char* unit, const sim::Curve& curve) {
+    sim::Series series{result.policy, {}};
+    for (const auto& [load, value] : curve) series.points.emplace_back(load, value);
+    return sim::Chart{.title = title,
+                      .x_name = "% of the cards asked for",
+                      .y_name = unit,
+                      .series = {std::move(series)}};
+  };
+  sim::HtmlTable table{"By load", {{"LOAD", "ALLOCATED", "FRAGMENT OF WHAT IS FREE"}}};
+  for (const int load : sim::LoadsShown(result.allocation_pct)) {
+    table.rows.push_back({fmt::format("{}%", load),
+                          fmt::format("{:.2f}%", result.allocation_pct.at(load)),
+                          fmt::format("{:.1f}%", result.fragment_pct.at(load))});
+  }
+  return {.title = fmt::format("Replay of {} by {}", words.pods, result.policy),
+          .notes = {fmt::format(
+              "Requests come one at a time, nobody leaves, nothing is tried again. Seed "
+              "{}, {} arrivals, {} moves.",
+              result.seed,
+              result.arrivals,
+              result.moves)},
+          .tables = {std::move(table)},
+          .charts = {chart("Allocated", "% of the cards", result.allocation_pct),
+                     chart("Fragments", "% of what is free", result.fragment_pct)}};
+}
+
 int Replay(const ReplayWords& words, bool json) {
   if (words.timed.timed) return ReplayInTime(words.nodes, words.pods, words.timed, json);
   const sim::Variant variant{.name = words.pods,
@@ -111,6 +139,7 @@ int Replay(const ReplayWords& words, bool json) {
                        said.push_back(words.explain + ", " + sim::Say(now, arrival));
                      }
                    }});
+  WriteHtml(words.timed.html, PageOf(words, result));
   if (json) {
     Json answer = sim::ToJson(result);
     if (!words.explain.empty()) answer["explain"] = said;
@@ -152,6 +181,7 @@ Action MakeReplay(CLI::App& app) {
       ->check(CLI::Range(0, 10'000));
   app.add_option("--explain", words->explain, "A pod's name: where it went or why nowhere");
   AddTimedOptions(app, words->timed);
+  AddHtmlOption(app, words->timed.html);
   return [words](Context& context) { return Replay(*words, context.json); };
 }
 
@@ -160,6 +190,7 @@ struct CompareWords {
   std::vector<std::string> variants = {"default"};
   std::string seeds = "42..51";
   std::string data;
+  std::string html;
 };
 
 // "42..51" or "42,45".
@@ -246,6 +277,38 @@ void PrintCompared(const std::vector<Compared>& rows) {
   Out(table.Lines("Nothing to compare."));
 }
 
+sim::HtmlPage PageOf(const std::vector<Compared>& rows) {
+  sim::HtmlPage page{.title = "Policies beside each other and beside the bound"};
+  page.notes = {
+      "Allocated, in % of the cards, when so much has been asked for; means over the seeds. "
+      "The bound is that of a linear program: no scheduler can pass it."};
+  sim::HtmlTable table{"By variant",
+                       {{"VARIANT", "POLICY", "AT 95%", "AT 100%", "AT 130%", "MOVES"}}};
+  const auto line = [](const std::string& name, const std::map<int, double>& by_load) {
+    sim::Series series{name, {}};
+    for (const auto& [load, value] : by_load) series.points.emplace_back(load, value);
+    return series;
+  };
+  for (const Compared& row : rows) {
+    table.rows.push_back({row.variant, row.policy});
+    for (const int load : kLoads) {
+      const auto at = row.ours.find(load);
+      table.rows.back().push_back(at == row.ours.end() ? "-" : fmt::format("{:.2f}", at->second));
+    }
+    table.rows.back().push_back(std::to_string(row.moves));
+    if (page.charts.empty() || page.charts.back().title != row.variant) {
+      page.charts.push_back({.title = row.variant,
+                             .x_name = "% asked for",
+                             .y_name = "% of the cards, from 80",
+                             .y_from = 80,
+                             .series = {line("bound", row.bounds.by_load)}});
+    }
+    page.charts.back().series.push_back(line(row.policy, row.ours));
+  }
+  page.tables = {std::move(table)};
+  return page;
+}
+
 Compared CompareOne(const sim::Variant& variant,
                     const std::string& name,
                     const std::vector<sim::ArrivalOrder>& orders,
@@ -295,6 +358,7 @@ int Compare(const CompareWords& words, bool json) {
       }
     }
   }
+  WriteHtml(words.html, PageOf(rows));
   if (json) {
     Json list = Json::array();
     for (const Compared& row : rows) list.push_back(ToJson(row));
@@ -323,6 +387,7 @@ Action MakeCompare(CLI::App& app) {
                  words->data,
                  "Folder of the openb data set; default: $SLUICE_OPENB, else shared/data/openb at "
                  "or above here");
+  AddHtmlOption(app, words->html);
   return [words](Context& context) { return Compare(*words, context.json); };
 }
 
