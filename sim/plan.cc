@@ -165,12 +165,17 @@ PlanFleet FleetOf(const std::vector<Gpu>& cards) {
     fleet.memory += card.memory;
   }
   fleet.machines = machines.size();
+  std::map<std::string, int> alike;
   for (const auto& [node, groups] : machines) {
     for (const auto& [memory, count] : groups) {
       std::string size = ToText(memory);
       std::erase(size, ' ');
-      fleet.text += fmt::format("{}{}x{}", fleet.text.empty() ? "" : ",", count, size);
+      ++alike[fmt::format("{}x{}", count, size)];
     }
+  }
+  for (const auto& [machine, count] : alike) {
+    if (!fleet.text.empty()) fleet.text += ",";
+    fleet.text += count == 1 ? machine : fmt::format("{}*{}", count, machine);
   }
   return fleet;
 }
@@ -265,50 +270,82 @@ std::string LoadText(const PlanAnswer& answer, const PlanQuestion& question, boo
   return text + ".";
 }
 
+// "10*4x24GiB@1.20".
+struct FleetEntry {
+  int machines = 1;
+  int cards = 0;
+  Bytes memory;
+  double price = 0;
+};
+
+// A whole number and the sign behind it, both taken off the text.
+std::optional<int> TakeCount(std::string_view& text, char sign) {
+  int count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end == text.data() + text.size() || *end != sign || count < 1 ||
+      count > kPlanCardsMax) {
+    return std::nullopt;
+  }
+  text.remove_prefix(static_cast<size_t>(end - text.data()) + 1);
+  return count;
+}
+
+std::optional<FleetEntry> ReadEntry(std::string_view text, double price) {
+  FleetEntry entry{.price = price};
+  if (text.find('*') != text.npos) {
+    const auto machines = TakeCount(text, '*');
+    if (!machines) return std::nullopt;
+    entry.machines = *machines;
+  }
+  const auto cards = TakeCount(text, 'x');
+  if (!cards) return std::nullopt;
+  entry.cards = *cards;
+  const size_t sign = std::min(text.find('@'), text.size());
+  const auto memory = ParseBytes(text.substr(0, sign));
+  if (!memory || *memory < 1_MiB || *memory > 1024_GiB) return std::nullopt;
+  entry.memory = *memory;
+  if (sign == text.size()) return entry;
+  const char* const end = text.data() + text.size();
+  const auto read = std::from_chars(text.data() + sign + 1, end, entry.price);
+  const bool sound =
+      read.ec == std::errc() && read.ptr == end && entry.price >= 0 && entry.price <= kPriceMax;
+  return sound ? std::optional(entry) : std::nullopt;
+}
+
 }  // namespace
 
 Result<PlannedCards> ParseFleet(std::string_view text, double price) {
-  const auto wrong = [&](std::string_view entry) {
-    return Fail(
-        Code::kInvalidArgument,
-        fmt::format("\"{}\" is no machine: write cards x memory, with a price per card-hour "
-                    "if you like, as in 4x24GiB or 2x80GiB@1.20",
-                    entry));
-  };
   PlannedCards fleet{.priced = true};
-  int machine = 0;
+  int machines = 0;
   for (size_t at = 0; at <= text.size();) {
     const size_t end = std::min(text.find(',', at), text.size());
-    const std::string_view entry = text.substr(at, end - at);
+    const std::string_view words = text.substr(at, end - at);
     at = end + 1;
-    int count = 0;
-    const auto number = std::from_chars(entry.data(), entry.data() + entry.size(), count);
-    const size_t cross = static_cast<size_t>(number.ptr - entry.data());
-    if (number.ec != std::errc() || cross >= entry.size() || entry[cross] != 'x')
-      return wrong(entry);
-    const size_t sign = std::min(entry.find('@'), entry.size());
-    if (sign <= cross) return wrong(entry);
-    const auto memory = ParseBytes(entry.substr(cross + 1, sign - cross - 1));
-    if (count < 1 || !memory || *memory < 1_MiB || *memory > 1024_GiB) return wrong(entry);
-    double each = price;
-    if (sign < entry.size()) {
-      const auto read = std::from_chars(entry.data() + sign + 1, entry.data() + entry.size(), each);
-      if (read.ec != std::errc() || read.ptr != entry.data() + entry.size()) return wrong(entry);
-      if (!(each >= 0 && each <= kPriceMax)) return wrong(entry);
+    const auto entry = ReadEntry(words, price);
+    if (!entry) {
+      return Fail(
+          Code::kInvalidArgument,
+          fmt::format(
+              "\"{}\" is no machine: write cards x memory, if you like with a number of such "
+              "machines and a price per card-hour, as in 4x24GiB or 10*2x80GiB@1.20",
+              words));
     }
-    if (fleet.cards.size() + static_cast<size_t>(count) > kPlanCardsMax) {
+    if (static_cast<size_t>(entry->machines) * static_cast<size_t>(entry->cards) +
+            fleet.cards.size() >
+        kPlanCardsMax) {
       return Fail(Code::kInvalidArgument,
                   fmt::format("a planned fleet has {} cards at most", kPlanCardsMax));
     }
-    if (each <= 0) fleet.priced = false;
-    fleet.price_per_hour += each * count;
-    for (int i = 0; i < count; ++i) {
-      fleet.cards.push_back({.id = GpuId(fmt::format("planned-{:04}/{:04}", machine, i)),
-                             .node = NodeId(fmt::format("planned-{:04}", machine)),
-                             .index = i,
-                             .memory = *memory});
+    if (entry->price <= 0) fleet.priced = false;
+    fleet.price_per_hour += entry->price * entry->machines * entry->cards;
+    for (int machine = 0; machine < entry->machines; ++machine, ++machines) {
+      for (int i = 0; i < entry->cards; ++i) {
+        fleet.cards.push_back({.id = GpuId(fmt::format("planned-{:04}/{:04}", machines, i)),
+                               .node = NodeId(fmt::format("planned-{:04}", machines)),
+                               .index = i,
+                               .memory = entry->memory});
+      }
     }
-    ++machine;
   }
   return fleet;
 }

@@ -32,8 +32,8 @@ inline constexpr int64_t kPlanClaimsMax = 50'000;
 inline constexpr int kPlanCardsMax = 2'000;
 
 struct PlanQuestion {
-  // "4x24GiB,2x80GiB": one machine per entry, so many cards of so much memory; with "@1.20" the
-  // price of one of its cards for an hour. Empty: today's.
+  // "4x24GiB,10*2x80GiB@1.20": a machine with four cards of 24 GiB, and ten with two of 80 GiB, of
+  // which each card costs 1.20 an hour. Empty: today's.
   std::string fleet;
   Bytes share;                   // Claims for a part of a card ask for so much; 0: as they did.
   std::optional<Duration> idle;  // Desktops end when they have been idle for so long; 0: never.

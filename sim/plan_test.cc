@@ -74,6 +74,7 @@ TEST(Plan, PutsAnotherFleetBesideTodays) {
   EXPECT_EQ(answer.today->result.wait.waited, 4 * 21);
   EXPECT_DOUBLE_EQ(answer.today->result.wait.p95_s, 3 * 3600);
   EXPECT_EQ(answer.planned->fleet.text, "2x80GiB");
+  EXPECT_EQ(house.Ask({.fleet = "1x8GiB,2*2x24GiB"}).planned->fleet.text, "1x8GiB,2*2x24GiB");
   EXPECT_EQ(answer.planned->result.wait.waited, 0);
   ASSERT_TRUE(answer.today->cost && answer.planned->cost);
   // Two cards from the first morning to the last evening; each claim holds a third of a card.
@@ -179,6 +180,11 @@ TEST(Plan, GivesUpOnAQueueWithoutEnd) {
 }
 
 TEST(ParseFleet, ReadsMachinesAndPrices) {
+  const auto many = ParseFleet("3*2x24GiB@0.5", 0);
+  ASSERT_TRUE(many);
+  EXPECT_EQ(many->cards.size(), 6U);
+  EXPECT_NE(many->cards[1].node, many->cards[2].node);
+  EXPECT_DOUBLE_EQ(many->price_per_hour, 3);
   const auto fleet = ParseFleet("4x24GiB,2x80GiB@1.20", 0.5);
   ASSERT_TRUE(fleet);
   EXPECT_EQ(fleet->cards.size(), 6U);
@@ -209,6 +215,11 @@ TEST(ParseFleet, RefusesWhatIsNoFleet) {
                            "4x24GiB;",
                            "99999999999x1GiB",
                            "2001x1GiB",
+                           "0*1x1GiB",
+                           "*1x1GiB",
+                           "2**1x1GiB",
+                           "1001*2x1GiB",
+                           "-2*1x1GiB",
                            "4@1x24GiB"}) {
     const auto fleet = ParseFleet(text, 1);
     ASSERT_FALSE(fleet) << text;

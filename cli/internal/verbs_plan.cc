@@ -226,10 +226,11 @@ void AddTraceOptions(CLI::App& app, PlanWords& words) {
 
 Action MakePlan(CLI::App& app) {
   auto words = std::make_shared<PlanWords>();
-  app.add_option("--fleet",
-                 words->fleet,
-                 "Cards x memory, one machine per entry, with a price per card-hour if you like: "
-                 "4x24GiB,2x80GiB@1.20; default: today's");
+  app.add_option(
+      "--fleet",
+      words->fleet,
+      "Machines: cards x memory, if you like with their number and a price per card-hour: "
+      "4x24GiB,10*2x80GiB@1.20; default: today's");
   app.add_option("--share", words->share, "What shares of a card ask for instead, as in 6GiB")
       ->check(kMemory);
   app.add_option("--idle", words->idle, "Desktops end when nobody has used them so long, as in 30m")
