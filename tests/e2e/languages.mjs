@@ -139,6 +139,17 @@ await scenario('languages', { simulate: '1x24GiB,1x80GiB' }, async (stage) => {
         .waitFor();
       await look(person, name);
     }
+    await person.goTo('nav.pools');
+    await person.field('pools.overcommit').fill('150');
+    await person.button('pools.try').click();
+    await person.heading('pools.trial').waitFor();
+    await look(person, 'pools');
+    await person.goTo('nav.planner');
+    await person.heading('plan.history').waitFor();
+    await page.getByRole('switch', { name: person.t('plan.synthetic') }).click();
+    await person.button('plan.go').click();
+    await until('the answer', () => page.locator('.planned[aria-busy="false"]').isVisible());
+    await look(person, 'planner');
     await person.goTo('nav.users');
     await person.button('users.add').click();
     await person.field('users.display_name').waitFor();

@@ -124,6 +124,8 @@ const pool: Pool = {
   bypass_rule: 'warn',
   bypass_slack_bytes: kGiB,
   strict_priority: false,
+  preempt: 'never',
+  notice_s: 300,
   last_change: {
     at: '2026-11-22T12:00:00Z',
     by: 'ada',

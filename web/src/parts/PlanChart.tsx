@@ -10,6 +10,7 @@ import { useWords } from '../i18n';
 
 type Figure = 'waiting' | 'held_pct';
 const kHeight = 180;
+const kWholeSteps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
 
 // Both runs on one time line; the hours of one that the other has not are gaps there.
 function together(today: PlanRun, planned: PlanRun, figure: Figure): uPlot.AlignedData {
@@ -54,7 +55,8 @@ export function PlanChart(props: {
           { ...axis, size: 30, values: (_, hours) => hours.map((h) => `${h} h`) },
           {
             ...axis,
-            size: 44,
+            size: 56,
+            incrs: figure === 'waiting' ? kWholeSteps : [10, 20, 25, 50],
             values: (_, all) => all.map((v) => (figure === 'held_pct' ? `${v} %` : String(v))),
           },
         ],

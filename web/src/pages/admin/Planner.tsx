@@ -67,7 +67,7 @@ function Form(props: { what: WhatIf; set: (part: Partial<WhatIf>) => void; busy:
   return (
     <section className="panel section" aria-label={t('plan.what_if')}>
       <h2>{t('plan.what_if')}</h2>
-      <div className="two">
+      <div className="field-grid">
         <TextInput
           label={t('plan.fleet')}
           description={t('plan.fleet_why')}

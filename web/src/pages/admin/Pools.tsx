@@ -2,6 +2,7 @@
 // The rules of each pool of cards: tried out before they are changed, and undone with one click.
 import {
   Alert,
+  Anchor,
   Button,
   Group,
   NumberInput,
@@ -18,7 +19,7 @@ import { Link } from 'react-router';
 import { call } from '../../api/client';
 import { keys, useGpus, usePools } from '../../api/queries';
 import type { PlacementPolicy, Pool, PoolPatch, PoolTrial } from '../../api/types';
-import { fullTime, kGiB, memory } from '../../format';
+import { fullTime, kGiB, lengthOfTime, memory } from '../../format';
 import { useWords, type Words } from '../../i18n';
 import { sentence } from '../../i18n/sentences';
 import { IconInfoCircle } from '../../parts/icons';
@@ -39,7 +40,10 @@ const ruleNames: RuleName[] = [
   'bypass_rule',
   'bypass_slack_bytes',
   'strict_priority',
+  'preempt',
+  'notice_s',
 ];
+const preemptRules: Pool['preempt'][] = ['never', 'borrowed', 'lower_priority'];
 
 export function rulesOf(pool: Pool): Rules {
   return Object.fromEntries(ruleNames.map((name) => [name, pool[name]])) as Rules;
@@ -52,7 +56,8 @@ export function changesOf(pool: Pool, wished: Rules): PoolPatch {
   );
 }
 
-function ruleWords(name: RuleName, value: unknown, { t }: Words): string {
+function ruleWords(name: RuleName, value: unknown, words: Words): string {
+  const { t } = words;
   const said = () => {
     switch (name) {
       case 'placement':
@@ -61,6 +66,10 @@ function ruleWords(name: RuleName, value: unknown, { t }: Words): string {
         return t(`pools.bypass.${value as Pool['bypass_rule']}`);
       case 'strict_priority':
         return t(value ? 'pools.on' : 'pools.off');
+      case 'preempt':
+        return t(`pools.preempt.${value as Pool['preempt']}`);
+      case 'notice_s':
+        return lengthOfTime(Number(value), words);
       case 'compute_overcommit_percent':
         return String(value);
       default:
@@ -148,7 +157,9 @@ function Trial({ trial }: { trial: PoolTrial }) {
             <tr key={`${one.effect} ${one.claim_id} ${one.desktop_id}`} tabIndex={0}>
               <td>
                 {one.desktop_id ? (
-                  <Link to={`/desktops/${one.desktop_id}`}>{one.name}</Link>
+                  <Anchor size="sm" component={Link} to={`/desktops/${one.desktop_id}`}>
+                    {one.name}
+                  </Anchor>
                 ) : (
                   <span className="mono">{one.name}</span>
                 )}
@@ -188,7 +199,7 @@ function Fields({ pool, wish, set }: { pool: Pool; wish: Rules; set: (part: Pool
           </>
         )}
       </Text>
-      <div className="two">
+      <div className="field-grid">
         <SizeInput
           label={t('pools.share_min')}
           why={t('pools.share_min_why')}
@@ -204,18 +215,18 @@ function Fields({ pool, wish, set }: { pool: Pool; wish: Rules; set: (part: Pool
           min={kMiB}
           set={(bytes) => set({ share_step_bytes: bytes })}
         />
+        <NumberInput
+          label={t('pools.overcommit')}
+          description={t('pools.overcommit_why')}
+          value={wish.compute_overcommit_percent}
+          onChange={(value) => set({ compute_overcommit_percent: Number(value) || 100 })}
+          min={100}
+          max={1000}
+          step={10}
+          allowDecimal={false}
+          suffix=" %"
+        />
       </div>
-      <NumberInput
-        label={t('pools.overcommit')}
-        description={t('pools.overcommit_why')}
-        value={wish.compute_overcommit_percent}
-        onChange={(value) => set({ compute_overcommit_percent: Number(value) || 100 })}
-        min={100}
-        max={1000}
-        step={10}
-        allowDecimal={false}
-        suffix=" %"
-      />
       <Radio.Group
         label={t('pools.bypass')}
         description={t('pools.bypass_why')}
@@ -246,6 +257,29 @@ function Fields({ pool, wish, set }: { pool: Pool; wish: Rules; set: (part: Pool
         description={t('pools.strict_why')}
         checked={wish.strict_priority}
         onChange={(e) => set({ strict_priority: e.currentTarget.checked })}
+      />
+      <Radio.Group
+        label={t('pools.preempt')}
+        description={t('pools.preempt_why')}
+        value={wish.preempt}
+        onChange={(value) => set({ preempt: value as Pool['preempt'] })}
+      >
+        <Stack gap="xs" mt="xs">
+          {preemptRules.map((one) => (
+            <Radio key={one} value={one} label={t(`pools.preempt.${one}`)} />
+          ))}
+        </Stack>
+      </Radio.Group>
+      <NumberInput
+        label={t('pools.notice')}
+        description={t('pools.notice_why')}
+        value={wish.notice_s}
+        onChange={(value) => set({ notice_s: Number(value) || 10 })}
+        min={10}
+        max={86_400}
+        step={60}
+        allowDecimal={false}
+        suffix=" s"
       />
     </>
   );
