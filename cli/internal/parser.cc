@@ -12,8 +12,9 @@ namespace {
 constexpr std::array kGroups = {
     Group{"desktop", "Desktops: list, create, open, stop, …", nullptr},
     Group{"gpu", "The cards; inside a share: its limit, use and processes", MakeGpu},
-    Group{"pool", "The cards' rules: list, show, set", nullptr},
+    Group{"pool", "The cards' rules: list, show, set, consolidate", nullptr},
     Group{"team", "Who shares a part of the cards: list, add, set, delete", nullptr},
+    Group{"reservation", "What is kept for teams: list, add, delete", nullptr},
     Group{"queue", "Who waits for a share", nullptr},
     Group{"template", "What desktops are made from", nullptr},
     Group{"user", "People and roles (admins)", nullptr},
@@ -35,6 +36,8 @@ std::vector<Verb> AllVerbs() {
                                             GpuVerbs(),
                                             PoolVerbs(),
                                             TeamVerbs(),
+                                            ReservationVerbs(),
+                                            ConsolidateVerbs(),
                                             AdminVerbs(),
                                             SimVerbs(),
                                             PlanVerbs()}) {

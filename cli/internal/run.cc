@@ -79,6 +79,7 @@ int RunInInstance(Api& api, const RunWish& wish) {
             {"pid", getpid()},
             {"no_wait", wish.no_wait}};
   if (!wish.model.empty()) body["model"] = wish.model;
+  for (const std::string& memory : wish.also) body["also_bytes"].push_back(MemoryBytes(memory));
   AddCompute(body, wish.compute, wish.cap);
   AddPriority(body, wish.priority);
   const Json run = UntilPlaced(api, api.Post("/v1/runs", body));
@@ -94,6 +95,7 @@ int RunInInstance(Api& api, const RunWish& wish) {
 }
 
 int RunPrivately(const RunWish& wish) {
+  if (!wish.also.empty()) Stop(kRunFailed, "--also needs an instance; start one with: sluice up");
   instance::PrivateOptions options;
   if (!wish.simulate.empty()) options.simulate = wish.simulate;
   auto machine = instance::PrivateMachine::Create(options);

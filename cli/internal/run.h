@@ -10,8 +10,9 @@ namespace sluice::cli {
 
 struct RunWish {
   std::string memory;
-  std::string compute;  // "30%"; empty: like the memory.
-  std::string cap;      // Empty: none.
+  std::vector<std::string> also;  // Memory of further shares, each on another card.
+  std::string compute;            // "30%"; empty: like the memory.
+  std::string cap;                // Empty: none.
   int priority = 0;
   std::string model;
   std::string simulate;  // A fleet; empty: the instance, or a private agent where none runs.

@@ -43,6 +43,8 @@ std::span<const Verb> DesktopVerbs();
 std::span<const Verb> GpuVerbs();
 std::span<const Verb> PoolVerbs();
 std::span<const Verb> TeamVerbs();
+std::span<const Verb> ReservationVerbs();
+std::span<const Verb> ConsolidateVerbs();
 std::span<const Verb> AdminVerbs();
 std::span<const Verb> SimVerbs();
 std::span<const Verb> PlanVerbs();

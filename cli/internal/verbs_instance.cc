@@ -68,6 +68,12 @@ Action MakeRun(CLI::App& app) {
   app.add_option("--memory", wish->memory, "GPU memory of the share, for example 6GiB")
       ->required()
       ->check(kMemory);
+  app.add_option("--also",
+                 wish->also,
+                 "GPU memory of a further share on another card; may be given several times: all "
+                 "are given together, or none; default: no other")
+      ->check(kMemory)
+      ->allow_extra_args(false);
   AddComputeOptions(app, wish->compute, wish->cap);
   AddPriorityOption(app, wish->priority);
   app.add_option(

@@ -106,7 +106,7 @@ constexpr std::array kPoolRules = std::to_array<Rule>({
      [](const Pool& pool) { return std::to_string(pool.preempt_notice.count() / 1'000); },
      [](JsonWriter& json, const Pool& pool) { json.Int(pool.preempt_notice.count() / 1'000); },
      [](FieldReader& fields, Pool& pool) {
-       const auto seconds = fields.Int("notice_s", {10, 86'400});
+       const auto seconds = fields.Int("notice_s", {1, 86'400});
        if (seconds) pool.preempt_notice = Duration(*seconds * 1'000);
        return seconds.has_value();
      }},
