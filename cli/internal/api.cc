@@ -194,26 +194,31 @@ std::string VersionOf(const Json& object) {
 
 }  // namespace
 
-Json Api::Change(const std::string& target, const Json& change) {
+Json Api::Insist(const std::string& target,
+                 const std::function<Json(const std::string& version)>& send) {
   for (int attempt = 1;; ++attempt) {
     try {
-      return Patch(target, change, VersionOf(Get(target)));
+      return send(VersionOf(Get(target)));
     } catch (const CommandFailed& failed) {
       if (failed.failure.status != 412 || attempt >= kAttempts) throw;
     }
   }
 }
 
+Json Api::Change(const std::string& target, const Json& change) {
+  return Insist(target, [&](const std::string& version) { return Patch(target, change, version); });
+}
+
+Json Api::PostOn(const std::string& target, const std::string& verb, const Json& body) {
+  return Insist(target, [&](const std::string& version) {
+    return Parsed(Send("POST", target + "/" + verb, &body, version));
+  });
+}
+
 void Api::Remove(const std::string& target, const std::string& query) {
-  for (int attempt = 1;; ++attempt) {
-    try {
-      const std::string version = VersionOf(Get(target));
-      const Json answer = Delete(query.empty() ? target : target + "?" + query, version);
-      return;
-    } catch (const CommandFailed& failed) {
-      if (failed.failure.status != 412 || attempt >= kAttempts) throw;
-    }
-  }
+  Insist(target, [&](const std::string& version) {
+    return Delete(query.empty() ? target : target + "?" + query, version);
+  });
 }
 
 std::string Api::WebAddress() const {

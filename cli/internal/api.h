@@ -53,6 +53,8 @@ class Api {
   Json All(const std::string& target);
   // Reads the object, patches it, and does so again when somebody else was faster.
   Json Change(const std::string& target, const Json& change);
+  // The same with a POST to target/verb, which is meant for the object's version.
+  Json PostOn(const std::string& target, const std::string& verb, const Json& body);
   void Remove(const std::string& target, const std::string& query = {});
 
   // Where people find the web client: the server, or what the local instance has noted.
@@ -67,6 +69,9 @@ class Api {
                      const Json* body,
                      const std::string& version);
   net::Client& Connection();
+  // Reads the object's version and sends with it, again when somebody else was faster.
+  Json Insist(const std::string& target,
+              const std::function<Json(const std::string& version)>& send);
 
   ApiOptions options_;
   std::unique_ptr<net::Client> client_;

@@ -301,6 +301,70 @@ Action MakeResize(CLI::App& app) {
   });
 }
 
+// The command that asks for the alternative.
+std::string AskCommand(const Json& desktop, const Json& gpu) {
+  std::string command = "sluice desktop ask " + Text(desktop, "name") + " --memory " +
+                        std::to_string(Number(gpu, "memory_bytes") >> 20) + "MiB";
+  const std::string model = Text(gpu, "model");
+  if (!model.empty()) command += " --model \"" + model + "\"";
+  const auto guarantee = gpu.find("guarantee_percent");
+  if (guarantee != gpu.end() && guarantee->is_number()) {
+    command += " --compute " + std::to_string(Number(gpu, "guarantee_percent")) + "%";
+  }
+  return command;
+}
+
+void PrintExplanation(const Json& desktop, const Json& why) {
+  const std::string reason = Text(why, "reason");
+  Out(fmt::format("{}: {}\n", Text(desktop, "name"), Text(why, "answer")));
+  if (!reason.empty()) Out(reason + "\n");
+  Out(Text(why, "summary") + "\n\n");
+  Table table({"CARD", "MODEL", "WHAT IT SAYS"});
+  for (const Json& card : Array(why, "cards")) {
+    table.Add({fmt::format("{} {}", Text(card, "node"), Number(card, "index")),
+               Text(card, "model") + (Flag(card, "simulated") ? " (simulated)" : ""),
+               Text(card, "words")});
+  }
+  Out(table.Lines("There is no card."));
+  const Json& others = Array(why, "alternatives");
+  if (others.empty()) return;
+  Out("\nWould start now instead:\n");
+  for (const Json& other : others) {
+    Out(fmt::format(
+        "  {:<32}{}\n", Text(other, "words"), AskCommand(desktop, Object(other, "gpu"))));
+  }
+}
+
+Action MakeExplain(CLI::App& app) {
+  return OnDesktop(app, [](Context& context, const Json& desktop) {
+    const Json why = context.api.Get(PathOf("desktops", desktop) + "/explanation");
+    if (context.json) {
+      OutJson(why);
+    } else {
+      PrintExplanation(desktop, why);
+    }
+    return kOk;
+  });
+}
+
+struct AskWish {
+  ResizeWish share;
+  std::string model;
+};
+
+Action MakeAsk(CLI::App& app) {
+  auto wish = std::make_shared<AskWish>();
+  app.add_option("--memory", wish->share.memory, "GPU memory, for example 6GiB")->check(kMemory);
+  AddComputeOptions(app, wish->share.compute, wish->share.cap);
+  app.add_option("--model", wish->model, "Only on this card model; any: on any");
+  app.require_option(1, 0);
+  return OnDesktop(app, [wish](Context& context, const Json& desktop) {
+    Json body = ResizeBody(wish->share, desktop);
+    if (!wish->model.empty()) body["model"] = wish->model == "any" ? Json() : Json(wish->model);
+    return Tell(context, context.api.PostOn(PathOf("desktops", desktop), "ask", body));
+  });
+}
+
 Action MakeDelete(CLI::App& app) {
   auto drop_home = std::make_shared<bool>(false);
   auto sure = std::make_shared<bool>(false);
@@ -373,6 +437,8 @@ constexpr Verb kVerbs[] = {
     {"desktop", "start", "Start it again", MakeStart},
     {"desktop", "restart", "Stop and start it on the same share", MakeRestart},
     {"desktop", "resize", "Change its share while it runs", MakeResize},
+    {"desktop", "explain", "Why it has no share yet, and what would start now", MakeExplain},
+    {"desktop", "ask", "Ask for another share while it has none", MakeAsk},
     {"desktop", "delete", "Delete it; its home only with --delete-home", MakeDelete},
     {"desktop", "log", "What its start and its end said", MakeLog},
     {"desktop", "wait", "Return when it is ready, stopped or deleted", MakeWait},
