@@ -384,6 +384,11 @@ TEST(Idle, WarnsThenStops) {
   EXPECT_EQ(house->StateOf(id), kStopped);
   EXPECT_THAT(house->Get(id).reason, HasSubstr("nobody used it for 30 min"));
   EXPECT_EQ(house->Get(id).desired, DesiredState::kStopped);
+  // The planner asks how long it was.
+  const auto past = store::ReadAll<PastClaim>(house->store);
+  ASSERT_TRUE(past && past->size() == 1U);
+  EXPECT_GE(past->front().value.idle_for, 30 * kMinute);
+  EXPECT_LT(past->front().value.idle_for, 32 * kMinute);
 }
 
 TEST(Idle, EndsWithInput) {

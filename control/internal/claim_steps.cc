@@ -111,6 +111,11 @@ Result<std::vector<store::Write>> ReserveWrites(const store::Versioned<Claim>& c
   return writes;
 }
 
+Duration IdleFor(const Desktop& desktop, TimePoint at) {
+  if (desktop.last_input_at == TimePoint()) return Duration(0);
+  return std::max(at - desktop.last_input_at, Duration(0));
+}
+
 std::vector<store::Write> EndWrites(const store::Versioned<Claim>& claim,
                                     const ClaimEnd& end,
                                     const Gpus& gpus) {
@@ -128,7 +133,9 @@ std::vector<store::Write> EndWrites(const store::Versioned<Claim>& claim,
   ended.reason = end.reason;
   ended.allocations.clear();
   writes.push_back(store::Put(ended, claim.version));
-  writes.push_back(store::Put(ToPast(claim.value, end.at, end.reason), 0));
+  PastClaim past = ToPast(claim.value, end.at, end.reason);
+  past.idle_for = end.idle_for;
+  writes.push_back(store::Put(past, 0));
   return writes;
 }
 

@@ -36,7 +36,11 @@ struct ClaimEnd {
   ClaimPhase phase = ClaimPhase::kReleased;  // Or refused.
   std::string reason;
   TimePoint at;
+  Duration idle_for{0};  // See PastClaim.
 };
+
+// Since the desktop's last input; 0 where there was none.
+Duration IdleFor(const Desktop& desktop, TimePoint at);
 
 // Any phase → its end, with the shares taken out of the cards' rows, and the claim put among the
 // past ones. Ended claims give no writes.

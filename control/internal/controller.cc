@@ -411,8 +411,9 @@ std::optional<std::vector<store::Write>> Controller::WritesOf(const store::Versi
     }
     case ClaimChange::kRelease: {
       if (claim == nullptr) break;
-      const auto ended =
-          EndWrites(*claim, {.reason = "Given back.", .at = partners_.clock.Now()}, world.gpus);
+      ClaimEnd end{.reason = "Given back.", .at = partners_.clock.Now()};
+      if (Holds(claim->value)) end.idle_for = IdleFor(row.value, end.at);
+      const auto ended = EndWrites(*claim, end, world.gpus);
       writes.insert(writes.end(), ended.begin(), ended.end());
       break;
     }

@@ -57,7 +57,10 @@ Result<void> EndClaim(store::Store& store,
     }
     const auto gpus = ReadGpus(store);
     if (!gpus) return Fail(gpus.error());
-    const auto done = store.Commit(EndWrites(*row, end, *gpus));
+    ClaimEnd with_idle = end;
+    const auto desktop = store::Read<Desktop>(store, row->value.desktop.text());
+    if (desktop && Holds(row->value)) with_idle.idle_for = IdleFor(desktop->value, end.at);
+    const auto done = store.Commit(EndWrites(*row, with_idle, *gpus));
     if (done) return {};
     if (done.error().code != Code::kAborted) return Fail(done.error());
     last = done.error();
