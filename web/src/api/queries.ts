@@ -113,6 +113,9 @@ export function usePools() {
   return useQuery({
     queryKey: keys.pools,
     queryFn: ({ signal }) => listAll<T.Pool>('/v1/pools', signal),
+    // A policy that is not in force yet is being worked out.
+    refetchInterval: (query) =>
+      query.state.data?.some((p) => p.placement !== p.placement_in_force) ? 3000 : false,
   });
 }
 

@@ -338,9 +338,6 @@ function PoolForm({ pool, shares }: { pool: Pool; shares: number }) {
           <Failure error={save.error ?? trial.error} />
           {trial.data && changed && <Trial trial={trial.data} />}
           <Group justify="space-between">
-            <Text size="sm" c="dimmed" aria-live="polite">
-              {changed ? tn('pools.holds_for', shares) : ''}
-            </Text>
             <Group>
               <Button variant="default" onClick={() => set(rulesOf(pool))} disabled={!changed}>
                 {t('act.undo')}
@@ -357,6 +354,9 @@ function PoolForm({ pool, shares }: { pool: Pool; shares: number }) {
                 {t('act.save')}
               </Button>
             </Group>
+            <Text size="sm" c="dimmed" aria-live="polite">
+              {changed ? tn('pools.holds_for', shares) : ''}
+            </Text>
           </Group>
         </Stack>
       </section>
