@@ -24,6 +24,14 @@ class Search {
     for (TypeIndex type = 0; type < ledger.types(); ++type) {
       type_fits_.push_back(ledger.FitsEmpty(demand, type));
     }
+    most_free_.reserve(ledger.nodes());
+    for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
+      int64_t most = 0;
+      for (const CardState& card : ledger.CardsOf(node)) {
+        if (card.open) most = std::max(most, card.memory_free);
+      }
+      most_free_.push_back(most);
+    }
     for (BindingIndex i = 0; i < ledger.bindings(); ++i) {
       const Binding& binding = ledger.binding(i);
       if (!binding.live || !type_fits_[ledger.node(binding.node).type]) continue;
@@ -164,7 +172,7 @@ class Search {
     for (size_t i = 0; i < was.size() && found; ++i) {
       const DemandIndex moved = was[i].demand;
       std::optional<Placement> to;
-      if (RoomSomewhere(moved) || scratch.Fits(moved, node)) to = TightestRoom(moved);
+      if (RoomSomewhere(moved) || scratch.Fits(moved, node)) to = TightestRoom(moved, node);
       found = to.has_value();
       if (!found) break;
       undo.push_back(scratch.Bind(was[i].demand, *to));
@@ -176,20 +184,36 @@ class Search {
     return found ? std::optional(std::move(rescue)) : std::nullopt;
   }
 
+  // The least memory that the demand takes of a card.
+  int64_t LeastOf(DemandIndex demand) const {
+    if (ledger_.demand(demand).count == 0) return 0;
+    int64_t least = std::numeric_limits<int64_t>::max();
+    for (KindIndex kind = 0; kind < ledger_.kinds(); ++kind) {
+      const Need& need = ledger_.NeedOf(demand, kind);
+      if (need.admitted) least = std::min(least, need.memory);
+    }
+    return least;
+  }
+
   // Whether any node takes the demand as things stand; found out once.
   bool RoomSomewhere(DemandIndex demand) {
     const auto [at, fresh] = room_.try_emplace(demand, false);
-    for (NodeIndex node = 0; fresh && !at->second && node < ledger_.nodes(); ++node) {
-      at->second = ledger_.Fits(demand, node);
+    if (!fresh) return at->second;
+    const int64_t least = LeastOf(demand);
+    for (NodeIndex node = 0; !at->second && node < ledger_.nodes(); ++node) {
+      at->second = most_free_[node] >= least && ledger_.Fits(demand, node);
     }
     return at->second;
   }
 
   // Least left on the card, or least CPU on the node for claims without a share.
-  std::optional<Placement> TightestRoom(DemandIndex demand) {
+  // `changed` is the node that has more room than at first.
+  std::optional<Placement> TightestRoom(DemandIndex demand, NodeIndex changed) {
     std::optional<Placement> best;
+    const int64_t smallest = LeastOf(demand);
     int64_t least = std::numeric_limits<int64_t>::max();
     for (NodeIndex node = 0; node < scratch_->nodes(); ++node) {
+      if (node != changed && most_free_[node] < smallest) continue;
       if (!scratch_->Fits(demand, node)) continue;
       Placement placement{.node = node, .cards = {}};
       ChooseTightestCards(*scratch_, demand, placement);
@@ -216,6 +240,7 @@ class Search {
   std::vector<std::vector<BindingIndex>> on_node_;
   std::map<DemandIndex, bool> room_;
   std::vector<bool> type_fits_;
+  std::vector<int64_t> most_free_;  // By node: card memory, on one card.
   std::vector<Attempt> attempts_;
   std::vector<CardState> cards_;
   std::optional<Ledger> scratch_;  // Copied when there is something to try.
