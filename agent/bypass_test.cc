@@ -28,27 +28,11 @@ const std::string kProbe = kBuild + "/tests/shim_probe";
 const std::string kGateProbe = kBuild + "/tests/shim_gate_probe";
 const std::string kBytes = std::to_string(GiB(3).value());
 
-ShareBox::Options BoxOptions() {
-  ShareBox::Options options;
-  options.fleet = "1x24GiB";
-  options.real_context = MiB(300);
-  options.own_pids = true;
-  return options;
-}
-
 class BypassTest : public ::testing::Test {
  protected:
-  BypassTest() : box_(BoxOptions()) {
+  BypassTest() : box_(testing::OfOwnPids("1x24GiB")) {
     backend_ = testing::OpenCards(box_);
-    LocalAgentOptions options;
-    options.folder = box_.folder() + "/shares";
-    options.interposer = kBuild + "/lib/libsluice-cuda.so";
-    options.sample_every = 20ms;
-    options.sweep_every = 20ms;
-    options.bypass_grace = 100ms;
-    auto agent = StartLocalAgent(*backend_, options);
-    EXPECT_TRUE(agent);
-    agent_ = std::move(*agent);
+    agent_ = testing::StartAgent(box_, *backend_);
   }
 
   void Prepare(BypassRule rule) {

@@ -27,26 +27,11 @@ const std::string kProbe = kBuild + "/tests/shim_probe";
 const std::string kInside = kBuild + "/tests/agent_inside_probe";
 constexpr uint64_t kMib = 1 << 20;
 
-ShareBox::Options BoxOptions() {
-  ShareBox::Options options;
-  options.fleet = "2x24GiB";
-  options.real_context = MiB(300);
-  options.own_pids = true;
-  return options;
-}
-
 class ShareTest : public ::testing::Test {
  protected:
-  ShareTest() : box_(BoxOptions()) {
+  ShareTest() : box_(testing::OfOwnPids("2x24GiB")) {
     backend_ = testing::OpenCards(box_);
-    LocalAgentOptions options;
-    options.folder = box_.folder() + "/shares";
-    options.interposer = kBuild + "/lib/libsluice-cuda.so";
-    options.sample_every = 20ms;
-    options.sweep_every = 20ms;
-    auto agent = StartLocalAgent(*backend_, options);
-    EXPECT_TRUE(agent);
-    agent_ = std::move(*agent);
+    agent_ = testing::StartAgent(box_, *backend_);
     ShareSpec spec;
     spec.claim = kClaim;
     spec.label = "Li Na's compile desktop";

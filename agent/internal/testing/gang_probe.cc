@@ -11,12 +11,12 @@
 #include <string>
 #include <thread>
 
-#include "agent/internal/testing/driver.h"
+#include "shim/test_program.h"
 
 namespace {
 
-using sluice::agent::testing::Call;
-using sluice::agent::testing::kSleepPtx;
+using sluice::shim::Call;
+using sluice::shim::kSleepPtx;
 
 constexpr int kCards = 2;
 

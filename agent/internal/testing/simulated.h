@@ -8,6 +8,7 @@
 #include <string>
 #include <thread>
 
+#include "agent/local_agent.h"
 #include "device/nvidia/backend.h"
 #include "shim/share_box.h"
 
@@ -32,6 +33,29 @@ inline std::unique_ptr<device::Backend> OpenCards(const shim::ShareBox& box) {
   auto backend = device::nvidia::Open(options);
   EXPECT_TRUE(backend) << backend.error().message;
   return std::move(*backend);
+}
+
+// Cards whose contexts take memory, and programs that count processes for themselves.
+inline shim::ShareBox::Options OfOwnPids(const std::string& fleet) {
+  shim::ShareBox::Options options;
+  options.fleet = fleet;
+  options.real_context = MiB(300);
+  options.own_pids = true;
+  return options;
+}
+
+// An agent of the box that looks often.
+inline std::unique_ptr<Agent> StartAgent(const shim::ShareBox& box, device::Backend& backend) {
+  using std::chrono_literals::operator""ms;
+  LocalAgentOptions options;
+  options.folder = box.folder() + "/shares";
+  options.interposer = SLUICE_BUILD_DIR "/lib/libsluice-cuda.so";
+  options.sample_every = 20ms;
+  options.sweep_every = 20ms;
+  options.bypass_grace = 100ms;
+  auto agent = StartLocalAgent(backend, options);
+  EXPECT_TRUE(agent);
+  return std::move(*agent);
 }
 
 }  // namespace sluice::agent::testing

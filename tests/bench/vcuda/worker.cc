@@ -17,31 +17,21 @@
 #include <sstream>
 #include <string>
 
+#include "shim/test_program.h"
+
 namespace {
 
-constexpr char kPtx[] =
-    ".version 8.0\n.target sm_80\n.address_size 64\n"
-    ".visible .entry sluice_sleep_us(.param .u64 us) { ret; }\n";
+using sluice::shim::Call;
+using sluice::shim::kSleepPtx;
+
 constexpr unsigned kBlocks = 2048;
 constexpr unsigned kThreads = 256;
-
-template <typename... Arguments>
-void Call(const char* name, Arguments... arguments) {
-  void* const found = dlsym(RTLD_DEFAULT, name);
-  const int code =
-      found == nullptr ? -1 : reinterpret_cast<int (*)(Arguments...)>(found)(arguments...);
-  if (code != 0) {
-    std::printf("%s: %d\n", name, code);
-    std::fflush(stdout);
-    std::_Exit(1);
-  }
-}
 
 class Worker {
  public:
   Worker() {
     void* module = nullptr;
-    const void* const text = kPtx;
+    const void* const text = kSleepPtx;
     int device = 0;
     Call("cuInit", 0U);
     Call("cuDeviceGet", &device, 0);

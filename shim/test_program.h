@@ -5,8 +5,9 @@
 #include <cstdlib>
 #include <dlfcn.h>
 
-// For programs that put work on simulated cards by the driver's own calls.
-namespace sluice::agent::testing {
+// For test programs, here and in other folders, that put work on simulated cards by the driver's
+// own calls.
+namespace sluice::shim {
 
 // A kernel that takes as many microseconds as its argument says.
 inline constexpr char kSleepPtx[] =
@@ -27,4 +28,4 @@ void Call(const char* name, Arguments... arguments) {
   }
 }
 
-}  // namespace sluice::agent::testing
+}  // namespace sluice::shim
