@@ -242,7 +242,7 @@ function Figures({ today, planned }: { today: PlanRun; planned: PlanRun }) {
         const [a, b] = [of(today), of(planned)];
         return (
           <tr key={label} tabIndex={0}>
-            <th scope="row">{label}</th>
+            <td>{label}</td>
             <td>{a}</td>
             <td>{a === b ? <span className="quiet">{b}</span> : <strong>{b}</strong>}</td>
           </tr>
@@ -300,7 +300,7 @@ function Answer({ today, planned }: { today: PlanRun; planned: PlanRun }) {
         >
           {sizes.map((size) => (
             <tr key={size} tabIndex={0}>
-              <th scope="row">{size}</th>
+              <td>{size}</td>
               <td>{p95(today, size)}</td>
               <td>{p95(planned, size)}</td>
             </tr>
