@@ -89,7 +89,15 @@ nlohmann::json DesktopBody(const std::string& name) {
           {"idle", {{"stop_after_s", 3600}, {"gpu_keeps_alive", true}}}};
 }
 
-World::World() : app({*store, control, agent, *audit, clock, random, {}}, TestOptions()) {
+World::World()
+    : app({.store = *store,
+           .control = control,
+           .agent = agent,
+           .audit = *audit,
+           .clock = clock,
+           .random = random,
+           .plan = [this](const PlanQuestion& question) { return plan(question); }},
+          TestOptions()) {
   (void)*EnsureFirstAdmin(*store, *audit, clock, random, TestOptions());
   // Needs nothing of the host, so that tests run on any machine.
   Put(store::Put(Template{.id = TemplateId("shell"), .name = "Shell", .summary = "A shell."}, 0));

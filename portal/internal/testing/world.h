@@ -76,6 +76,8 @@ class World {
   FakeControl control{*store};
   FakeAgent agent;
   std::unique_ptr<AuditLog> audit = *AuditLog::Create(*store, clock);
+  // What the planner answers.
+  std::function<Result<std::string>(const PlanQuestion&)> plan;
   App app;
   Gateway gateway{app};
 
