@@ -81,7 +81,7 @@ Answer GetPlan(App& app, const Call& call) {
   auto plan = app.plan(*question);
   if (plan) return JsonResponse(200, std::move(*plan));
   if (plan.error().code != Code::kInvalidArgument) return No(plan.error());
-  return No(ProblemCode::kBadRequest, plan.error().message + ".");
+  return No(ProblemCode::kInvalidField, plan.error().message + ".");
 }
 
 }  // namespace sluice::portal

@@ -74,7 +74,7 @@ TEST_F(PlanPage, SaysWhatThePlannerSays) {
   world.plan = [](const PlanQuestion&) -> Result<std::string> {
     return Fail(Code::kInvalidArgument, "\"x\" is no machine");
   };
-  EXPECT_EQ(Get("?fleet=x", 400)["detail"], "\"x\" is no machine.");
+  EXPECT_EQ(Get("?fleet=x", 422)["detail"], "\"x\" is no machine.");
 }
 
 TEST_F(PlanPage, AnswersOneQuestionAtATime) {
