@@ -203,7 +203,7 @@ TEST(TimedProperty, GivesTheSameBytesForTheSameClaimsInAnyOrder) {
     const std::string once = bytes();
     EXPECT_EQ(bytes(), once);
     std::ranges::reverse(claims);
-    std::ranges::rotate(fleet, fleet.begin() + 5);
+    std::rotate(fleet.begin(), fleet.begin() + 5, fleet.end());
     EXPECT_EQ(bytes(), once);
   }
 }

@@ -22,6 +22,7 @@ await scenario('work', { simulate: '1x24GiB' }, async ({ server, newPerson, step
   await step('the empty page offers three presets and says what is missing', async () => {
     await lina.text('desktops.empty').waitFor();
     const templates = (await server.call('GET', '/v1/templates')).items;
+    await page.locator('main article').first().waitFor();
     same(await page.locator('main article').count(), 3, 'presets');
     for (const template of templates) {
       const title = t(`template.${template.id}.name`);
