@@ -125,6 +125,18 @@ await scenario('tour', { simulate: '1x24GiB' }, async ({ server, newPerson, step
     await lina.goTo('nav.live');
     await page.locator('tbody tr').nth(3).waitFor();
     await picture('live');
+    await lina.goTo('nav.pools');
+    await lina.field('pools.overcommit').fill('150');
+    await lina.button('pools.try').click();
+    await lina.heading('pools.trial').waitFor();
+    await page.evaluate(() => window.scrollTo(0, 0));
+    await picture('pools');
+    await lina.goTo('nav.planner');
+    await lina.heading('plan.history').waitFor();
+    await page.getByRole('switch', { name: t('plan.synthetic') }).click();
+    await lina.button('plan.go').click();
+    await until('the answer', () => page.locator('.planned[aria-busy="false"]').isVisible());
+    await picture('planner');
     await lina.goTo('nav.users');
     await page.locator('[data-user="kim"]').waitFor();
     await picture('users');
