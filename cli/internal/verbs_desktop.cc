@@ -66,8 +66,13 @@ int Show(Context& context, const Json& desktop) {
 // One line about a desktop after a change.
 int Tell(Context& context, const Json& desktop) {
   if (context.json) return Show(context, desktop);
-  Out(fmt::format(
-      "{}: {}. {}\n", Text(desktop, "name"), Text(desktop, "state"), Text(desktop, "reason")));
+  // What is wished is answered at once; the state follows.
+  const std::string state = Text(desktop, "state");
+  if (Text(desktop, "desired_state") == "stopped" && state != "stopped" && state != "failed") {
+    Out(fmt::format("{} is being stopped; its home is kept\n", Text(desktop, "name")));
+    return kOk;
+  }
+  Out(fmt::format("{}: {}. {}\n", Text(desktop, "name"), state, Text(desktop, "reason")));
   return kOk;
 }
 
