@@ -244,13 +244,6 @@ Consolidation PlanConsolidation(const Snapshot& snapshot,
   return Planner(snapshot, movable, options).Plan();
 }
 
-std::vector<Relocation> WayBack(std::span<const Relocation> moves) {
-  std::vector<Relocation> back;
-  for (const Relocation& move : moves) back.push_back({move.claim, move.to, move.from});
-  std::ranges::reverse(back);
-  return back;
-}
-
 std::vector<Relocation> StillPossible(const Snapshot& snapshot, std::span<const Relocation> moves) {
   std::vector<Gpu> gpus = snapshot.gpus;
   std::vector<Relocation> possible;

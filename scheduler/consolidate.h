@@ -52,9 +52,6 @@ Consolidation PlanConsolidation(const Snapshot& snapshot,
                                 std::span<const Movable> movable,
                                 const ConsolidationOptions& options);
 
-// The way back: after `moves`, it leads to where they began.
-std::vector<Relocation> WayBack(std::span<const Relocation> moves);
-
 // Those of `moves` that can be done as things stand, one after the other: the claim holds what it
 // is to leave, and the cards have room for it.
 std::vector<Relocation> StillPossible(const Snapshot& snapshot, std::span<const Relocation> moves);

@@ -19,6 +19,14 @@ std::vector<Movable> All(const Snapshot& fleet) {
   return all;
 }
 
+// After `moves`, it leads to where they began.
+std::vector<Relocation> WayBack(std::span<const Relocation> moves) {
+  std::vector<Relocation> back;
+  for (const Relocation& move : moves) back.push_back({move.claim, move.to, move.from});
+  std::ranges::reverse(back);
+  return back;
+}
+
 // "a-0: a > b; …; frees a".
 std::string Say(const Consolidation& plan) {
   std::string said;

@@ -135,10 +135,6 @@ Bytes MemoryAskedByAll(const Waiting& one) {
   return Bytes(std::min(sum, kMost));
 }
 
-void TakeSeats(std::vector<Card>& cards, std::span<const Seat> seats) {
-  for (const Seat& seat : seats) Take(cards[seat.card], seat.allocation);
-}
-
 Placed PlacedOn(std::span<const Seat> seats) {
   Placed placed;
   for (const Seat& seat : seats) placed.allocations.push_back(seat.allocation);

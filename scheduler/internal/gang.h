@@ -31,7 +31,6 @@ std::vector<size_t> SoonestAll(std::span<const Card> cards, const Waiting& one);
 // What it will count for its team, before it is known where it goes.
 Bytes MemoryAskedByAll(const Waiting& one);
 
-void TakeSeats(std::vector<Card>& cards, std::span<const Seat> seats);
 Placed PlacedOn(std::span<const Seat> seats);
 
 }  // namespace sluice::scheduler::internal
