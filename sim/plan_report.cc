@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/plan_report.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "sim/internal/rounded.h"
 #include "sim/timed_report.h"
 
 namespace sluice::sim {
 namespace {
 
 using nlohmann::json;
-
-double Rounded(double value, double steps = 1e3) {
-  return std::round(value * steps) / steps;
-}
 
 json TimeOrNull(TimePoint time) {
   return time == TimePoint() ? json(nullptr) : json(ToRfc3339(time));
@@ -58,26 +54,17 @@ json ToJson(const PlanRun& run) {
             {"total", Rounded(run.cost->total)},
             {"per_useful_gpu_hour", Rounded(run.cost->per_useful_hour, 1e4)}};
   }
-  return {{"fleet",
-           {{"text", run.fleet.text},
-            {"machines", run.fleet.machines},
-            {"cards", run.fleet.cards},
-            {"memory_bytes", run.fleet.memory.value()}}},
-          {"claims", result.claims},
-          {"starts", result.starts},
-          {"refused", result.refused},
-          {"refused_why", std::move(refused_why)},
-          {"cut_short", result.cut_short},
-          {"wait_s", ToJson(result.wait)},
-          {"wait_by_size_s", std::move(by_size)},
-          {"longest_queue", result.longest_queue},
-          {"gpu_hours_held", Rounded(result.gpu_hours_held)},
-          {"gpu_hours_lost", Rounded(result.gpu_hours_lost)},
-          {"utilisation_pct", Rounded(result.utilisation_pct)},
-          {"offered_pct", Rounded(result.offered_pct)},
-          {"hours", Rounded(result.hours)},
-          {"cost", std::move(cost)},
-          {"points", std::move(points)}};
+  json all = FiguresToJson(result);
+  all["fleet"] = {{"text", run.fleet.text},
+                  {"machines", run.fleet.machines},
+                  {"cards", run.fleet.cards},
+                  {"memory_bytes", run.fleet.memory.value()}};
+  all["refused_why"] = std::move(refused_why);
+  all["cut_short"] = result.cut_short;
+  all["wait_by_size_s"] = std::move(by_size);
+  all["cost"] = std::move(cost);
+  all["points"] = std::move(points);
+  return all;
 }
 
 json OrNull(const std::optional<PlanRun>& run) {

@@ -6,12 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "sim/internal/rounded.h"
+
 namespace sluice::sim {
 namespace {
-
-double Rounded(double value, double steps) {
-  return std::round(value * steps) / steps;
-}
 
 nlohmann::json ToJson(const Curve& curve) {
   nlohmann::json json = nlohmann::json::object();

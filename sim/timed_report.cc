@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/timed_report.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+
+#include "sim/internal/rounded.h"
 
 namespace sluice::sim {
 namespace {
 
 using nlohmann::json;
-
-double Rounded(double value) {
-  return std::round(value * 1e3) / 1e3;
-}
 
 json ToJson(const RangeFigures& ranges) {
   json inside = nullptr;
@@ -39,23 +36,28 @@ json ToJson(const WaitFigures& wait) {
           {"max", Rounded(wait.max_s)}};
 }
 
-json ToJson(const TimedResult& result, Discipline discipline) {
-  json by_size = json::object();
-  for (const auto& [size, wait] : result.wait_by_size) by_size[size] = ToJson(wait);
-  return {{"discipline", ToString(discipline)},
-          {"claims", result.claims},
+json FiguresToJson(const TimedResult& result) {
+  return {{"claims", result.claims},
           {"starts", result.starts},
           {"refused", result.refused},
-          {"moves", 0},
           {"wait_s", ToJson(result.wait)},
-          {"wait_by_size_s", std::move(by_size)},
           {"longest_queue", result.longest_queue},
           {"gpu_hours_held", Rounded(result.gpu_hours_held)},
           {"gpu_hours_lost", Rounded(result.gpu_hours_lost)},
           {"utilisation_pct", Rounded(result.utilisation_pct)},
           {"offered_pct", Rounded(result.offered_pct)},
-          {"hours", Rounded(result.hours)},
-          {"estimates", ToJson(result.ranges)}};
+          {"hours", Rounded(result.hours)}};
+}
+
+json ToJson(const TimedResult& result, Discipline discipline) {
+  json by_size = json::object();
+  for (const auto& [size, wait] : result.wait_by_size) by_size[size] = ToJson(wait);
+  json all = FiguresToJson(result);
+  all["discipline"] = ToString(discipline);
+  all["moves"] = 0;
+  all["wait_by_size_s"] = std::move(by_size);
+  all["estimates"] = ToJson(result.ranges);
+  return all;
 }
 
 json ToJson(const TimedTrace& trace) {

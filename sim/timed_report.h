@@ -13,6 +13,10 @@ namespace sluice::sim {
 // {"claims", "waited", "mean", "p50", "p95", "p99", "max"}, in seconds.
 nlohmann::json ToJson(const WaitFigures& wait);
 
+// What is counted whoever asks: {"claims", "starts", "refused", "wait_s": {…}, "longest_queue",
+// "gpu_hours_held", "gpu_hours_lost", "utilisation_pct", "offered_pct", "hours"}.
+nlohmann::json FiguresToJson(const TimedResult& result);
+
 // {"discipline", "claims", "starts", "refused", "moves": 0, "wait_s": {…}, "wait_by_size_s": {size:
 // {…}}, "longest_queue", "gpu_hours_held", "gpu_hours_lost", "utilisation_pct", "offered_pct",
 // "hours", "estimates": {"asked", "given", "inside", "early", "late", "inside_pct", "width_s"}}.
