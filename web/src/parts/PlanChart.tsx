@@ -7,6 +7,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { PlanRun } from '../api/types';
 import { useWords } from '../i18n';
+import { chartColors } from './chartColors';
 
 type Figure = 'waiting' | 'held_pct';
 const kHeight = 180;
@@ -34,13 +35,8 @@ export function PlanChart(props: {
   useEffect(() => {
     const host = box.current;
     if (!host) return;
-    const style = getComputedStyle(host);
-    const color = (name: string) => style.getPropertyValue(name).trim();
-    const axis = {
-      stroke: color('--sluice-quiet'),
-      grid: { stroke: color('--sluice-line'), width: 1 },
-      ticks: { stroke: color('--sluice-line'), width: 1 },
-    };
+    const { color, line, axis: plain } = chartColors(host);
+    const axis = { ...plain, ticks: line };
     const plot = new uPlot(
       {
         width: host.clientWidth,

@@ -7,6 +7,7 @@ import 'uplot/dist/uPlot.min.css';
 import type { Desktop, Usage } from '../api/types';
 import { kGiB, memory, memoryOf, percent } from '../format';
 import { useWords } from '../i18n';
+import { chartColors } from '../parts/chartColors';
 import { modelWords } from '../parts/desktop';
 import { closedBy } from './panels';
 
@@ -43,12 +44,7 @@ function Chart({ samples, limitBytes }: { samples: { current: Samples }; limitBy
   useEffect(() => {
     const host = box.current;
     if (!host) return;
-    const style = getComputedStyle(host);
-    const color = (name: string) => style.getPropertyValue(name).trim();
-    const axis = {
-      stroke: color('--sluice-quiet'),
-      grid: { stroke: color('--sluice-line'), width: 1 },
-    };
+    const { color, axis } = chartColors(host);
     const plot = new uPlot(
       {
         width: 300,
