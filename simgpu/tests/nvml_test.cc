@@ -24,11 +24,12 @@ class Watcher : public SimulatedMachine {
   }
 };
 
-// The process that used the card lately, asked for until NVML shows one; 0: it never did.
+// The process that used the card lately, asked for until NVML shows a hundredth of it; 0: it never
+// did.
 nvmlProcessUtilizationSample_t Worker(const Nvml& nvml) {
   auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   nvmlProcessUtilizationSample_t sample{};
-  while (sample.pid == 0 && std::chrono::steady_clock::now() < until) {
+  while (sample.smUtil == 0 && std::chrono::steady_clock::now() < until) {
     unsigned count = 1;
     int got = nvml.Ask("nvmlDeviceGetProcessUtilization", &sample, &count, 0ull);
     EXPECT_TRUE(got == NVML_SUCCESS || got == NVML_ERROR_NOT_FOUND) << got;
