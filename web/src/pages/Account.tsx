@@ -2,11 +2,9 @@
 // My account: how the portal looks to me, my password, tokens and sessions.
 import {
   ActionIcon,
-  Alert,
   Button,
   Checkbox,
   Group,
-  Modal,
   SegmentedControl,
   Select,
   Stack,
@@ -22,11 +20,12 @@ import { keys, useMe, useTokens } from '../api/queries';
 import type { Me, Scope, Token, TokenCreated } from '../api/types';
 import { fullTime, lengthOfTime, relative } from '../format';
 import { useWords, type Language } from '../i18n';
+import { FormDialog } from '../parts/FormDialog';
 import { useSignOut } from '../parts/Frame';
 import { IconPlus, IconTrash } from '../parts/icons';
 import { PasswordForm } from '../parts/PasswordForm';
 import { Rows } from '../parts/Rows';
-import { ErrorLine, explain, PageHead, useSayError } from '../parts/Say';
+import { ErrorLine, PageHead, useSayError } from '../parts/Say';
 import { Secret } from '../parts/Secret';
 
 const scopes: Scope[] = ['desktops:read', 'desktops:write', 'gpus:read', 'admin'];
@@ -141,63 +140,43 @@ function NewToken({
       onClose();
     },
   });
-  const failure = create.error && explain(create.error, words);
-  const ready = name.trim() !== '' && chosen.length > 0;
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (ready) create.mutate();
-  };
   return (
-    <Modal
-      opened
-      onClose={onClose}
+    <FormDialog
       title={t('token.new')}
-      closeButtonProps={{ 'aria-label': t('act.close') }}
+      go={t('token.go')}
+      onGo={() => create.mutate()}
+      onClose={onClose}
+      ready={name.trim() !== '' && chosen.length > 0}
+      busy={create.isPending}
+      error={create.error}
     >
-      <form onSubmit={submit}>
-        <Stack gap="sm">
-          {failure && (
-            <Alert color="red" role="alert" title={failure.title}>
-              {failure.detail}
-            </Alert>
-          )}
-          <TextInput
-            label={t('token.name')}
-            value={name}
-            onChange={(e) => setName(e.currentTarget.value)}
-            maxLength={200}
-            data-autofocus
-          />
-          <Checkbox.Group
-            label={t('token.scopes')}
-            value={chosen}
-            onChange={(v) => setChosen(v as Scope[])}
-          >
-            <Stack gap="xs" mt="xs">
-              {scopes
-                .filter((scope) => admin || scope !== 'admin')
-                .map((scope) => (
-                  <Checkbox key={scope} value={scope} label={`${t(`scope.${scope}`)} (${scope})`} />
-                ))}
-            </Stack>
-          </Checkbox.Group>
-          <Select
-            label={t('token.life')}
-            data={lifetimes.map((s) => ({ value: String(s), label: lengthOfTime(s, words) }))}
-            value={String(lifeS)}
-            onChange={(v) => setLifeS(Number(v))}
-          />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {t('act.cancel')}
-            </Button>
-            <Button type="submit" disabled={!ready} loading={create.isPending}>
-              {t('token.go')}
-            </Button>
-          </Group>
+      <TextInput
+        label={t('token.name')}
+        value={name}
+        onChange={(e) => setName(e.currentTarget.value)}
+        maxLength={200}
+        data-autofocus
+      />
+      <Checkbox.Group
+        label={t('token.scopes')}
+        value={chosen}
+        onChange={(v) => setChosen(v as Scope[])}
+      >
+        <Stack gap="xs" mt="xs">
+          {scopes
+            .filter((scope) => admin || scope !== 'admin')
+            .map((scope) => (
+              <Checkbox key={scope} value={scope} label={`${t(`scope.${scope}`)} (${scope})`} />
+            ))}
         </Stack>
-      </form>
-    </Modal>
+      </Checkbox.Group>
+      <Select
+        label={t('token.life')}
+        data={lifetimes.map((s) => ({ value: String(s), label: lengthOfTime(s, words) }))}
+        value={String(lifeS)}
+        onChange={(v) => setLifeS(Number(v))}
+      />
+    </FormDialog>
   );
 }
 

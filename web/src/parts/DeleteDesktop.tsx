@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Deleting names what is lost and what is kept, and asks for the desktop's name.
-import { Button, Group, Modal, Radio, Stack, Text, TextInput } from '@mantine/core';
+import { Radio, Stack, Text, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { desktopActions, useDesktopAction } from '../api/queries';
 import type { Desktop } from '../api/types';
 import { useWords } from '../i18n';
+import { FormDialog } from './FormDialog';
 import { useSayError } from './Say';
 
 export function DeleteDesktop({ desktop, onClose }: { desktop: Desktop; onClose: () => void }) {
@@ -17,43 +18,29 @@ export function DeleteDesktop({ desktop, onClose }: { desktop: Desktop; onClose:
   const go = () =>
     remove.mutate([desktop, home === 'keep'], { onSuccess: onClose, onError: sayError });
   return (
-    <Modal
-      opened
-      onClose={onClose}
+    <FormDialog
       title={t('delete.title', { name: desktop.name })}
-      closeButtonProps={{ 'aria-label': t('act.close') }}
+      go={t(home === 'keep' ? 'delete.go_keep' : 'delete.go_drop')}
+      onGo={go}
+      onClose={onClose}
+      ready={matches}
+      busy={remove.isPending}
+      danger
     >
-      <form
-        onSubmit={(e) => {
-          e.preventDefault();
-          if (matches) go();
-        }}
-      >
-        <Stack gap="sm">
-          <Text size="sm">{t('delete.lost')}</Text>
-          <Radio.Group label={t('delete.home')} value={home} onChange={setHome}>
-            <Stack gap="xs" mt="xs">
-              <Radio value="keep" label={t('delete.home_keep')} />
-              <Radio value="drop" label={t('delete.home_drop')} color="red" />
-            </Stack>
-          </Radio.Group>
-          <TextInput
-            label={t('delete.type', { name: desktop.name })}
-            value={typed}
-            onChange={(e) => setTyped(e.currentTarget.value)}
-            autoComplete="off"
-            data-autofocus
-          />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {t('act.cancel')}
-            </Button>
-            <Button type="submit" color="red" disabled={!matches} loading={remove.isPending}>
-              {t(home === 'keep' ? 'delete.go_keep' : 'delete.go_drop')}
-            </Button>
-          </Group>
+      <Text size="sm">{t('delete.lost')}</Text>
+      <Radio.Group label={t('delete.home')} value={home} onChange={setHome}>
+        <Stack gap="xs" mt="xs">
+          <Radio value="keep" label={t('delete.home_keep')} />
+          <Radio value="drop" label={t('delete.home_drop')} color="red" />
         </Stack>
-      </form>
-    </Modal>
+      </Radio.Group>
+      <TextInput
+        label={t('delete.type', { name: desktop.name })}
+        value={typed}
+        onChange={(e) => setTyped(e.currentTarget.value)}
+        autoComplete="off"
+        data-autofocus
+      />
+    </FormDialog>
   );
 }

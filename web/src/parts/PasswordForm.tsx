@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Alert, Button, PasswordInput, Stack } from '@mantine/core';
+import { Button, PasswordInput, Stack } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
 import { useState, type FormEvent } from 'react';
 import { ApiError, call } from '../api/client';
 import { useWords } from '../i18n';
-import { explain, fieldSaid } from './Say';
+import { Failure } from './FormDialog';
+import { fieldSaid } from './Say';
 
 const kMinLength = 10;
 
@@ -41,16 +42,11 @@ export function PasswordForm(props: { currentLabel: string; onDone: () => void }
       : tried && same
         ? t('password.same')
         : (fieldSaid(refused, '/password/new', words) ?? null);
-  const failure = refused && !refused.field('/password/new') ? explain(refused, words) : null;
   const toggle = { 'aria-label': t('sign_in.show_password') };
   return (
     <form onSubmit={submit}>
       <Stack gap="sm">
-        {failure && (
-          <Alert color="red" role="alert" title={failure.title}>
-            {failure.detail}
-          </Alert>
-        )}
+        <Failure error={refused?.field('/password/new') ? null : refused} />
         <PasswordInput
           label={props.currentLabel}
           value={current}

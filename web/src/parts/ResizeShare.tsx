@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Another share for a desktop that exists: at once while it runs, else from its next start.
-import { Alert, Button, Group, Modal, Stack, Text } from '@mantine/core';
+import { Text } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useState } from 'react';
 import { ApiError } from '../api/client';
@@ -9,8 +9,8 @@ import type { Desktop, Gpu } from '../api/types';
 import { kGiB, memory } from '../format';
 import { useWords } from '../i18n';
 import { ComputeFields, guaranteeByMemory, type ComputeWish } from './Compute';
+import { FormDialog } from './FormDialog';
 import { MemoryFields, toStep, type MemoryRange } from './Memory';
-import { explain } from './Say';
 
 // The sizes that the slider offers: down to what is in use, up to what the card still has.
 export function sizesFor(desktop: Desktop, gpus: Gpu[], step: number, least: number): MemoryRange {
@@ -46,7 +46,6 @@ export function ResizeShare(props: { desktop: Desktop; gpus: Gpu[]; onClose: () 
   const card = held
     ? gpus.find((g) => g.id === held.gpu_id)
     : gpus.find((g) => desktop.gpu.model === null || g.model === desktop.gpu.model);
-  const failure = resize.error ? explain(resize.error, words) : null;
   const cap = resize.error instanceof ApiError ? resize.error.field('/cap_percent') : undefined;
   const go = () => {
     // Enter in the number field submits before it loses the focus.
@@ -71,48 +70,28 @@ export function ResizeShare(props: { desktop: Desktop; gpus: Gpu[]; onClose: () 
     );
   };
   return (
-    <Modal
-      opened
-      onClose={onClose}
+    <FormDialog
       title={t('resize.title', { name: desktop.name })}
-      closeButtonProps={{ 'aria-label': t('act.close') }}
+      go={t('resize.apply')}
+      onGo={go}
+      onClose={onClose}
+      busy={resize.isPending}
+      error={resize.error}
     >
-      <form
-        onSubmit={(e) => {
-          e.preventDefault();
-          go();
-        }}
-      >
-        <Stack gap="md">
-          <Text size="sm">
-            {held
-              ? t('resize.live', { used: memory(desktop.usage?.used_bytes ?? 0) })
-              : t('resize.next')}
-          </Text>
-          <div>
-            <MemoryFields bytes={bytes} range={range} set={setBytes} />
-          </div>
-          <ComputeFields
-            wish={compute}
-            byMemory={guaranteeByMemory(bytes, card?.memory_bytes ?? 0)}
-            error={cap}
-            set={setCompute}
-          />
-          {failure && (
-            <Alert color="red" role="alert" title={failure.title}>
-              {failure.detail}
-            </Alert>
-          )}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {t('act.cancel')}
-            </Button>
-            <Button type="submit" loading={resize.isPending}>
-              {t('resize.apply')}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+      <Text size="sm">
+        {held
+          ? t('resize.live', { used: memory(desktop.usage?.used_bytes ?? 0) })
+          : t('resize.next')}
+      </Text>
+      <div>
+        <MemoryFields bytes={bytes} range={range} set={setBytes} />
+      </div>
+      <ComputeFields
+        wish={compute}
+        byMemory={guaranteeByMemory(bytes, card?.memory_bytes ?? 0)}
+        error={cap}
+        set={setCompute}
+      />
+    </FormDialog>
   );
 }

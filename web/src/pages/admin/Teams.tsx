@@ -1,26 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Teams: what each is guaranteed of the cards, how much it may hold, and what it holds.
-import {
-  Alert,
-  Button,
-  Checkbox,
-  Group,
-  Modal,
-  NumberInput,
-  Stack,
-  TextInput,
-} from '@mantine/core';
+import { Button, Checkbox, Group, NumberInput, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { useState, type FormEvent } from 'react';
+import { useState } from 'react';
 import { ApiError, call, newKey } from '../../api/client';
 import { keys, useTeams } from '../../api/queries';
 import type { Team } from '../../api/types';
 import { kGiB, memory } from '../../format';
 import { useWords } from '../../i18n';
 import { Ask } from '../../parts/Ask';
+import { FormDialog } from '../../parts/FormDialog';
 import { IconPlus } from '../../parts/icons';
-import { Rows } from '../../parts/Rows';
-import { ErrorLine, explain, fieldSaid, useSayError, Waiting } from '../../parts/Say';
+import { Listed } from '../../parts/Listed';
+import { fieldSaid, useSayError } from '../../parts/Say';
 
 type Open = { kind: 'add' } | { kind: 'edit' | 'delete'; team: Team };
 
@@ -54,73 +46,54 @@ function TeamForm({ team, onClose }: { team: Team | null; onClose: () => void })
   });
   const error = save.error instanceof ApiError ? save.error : null;
   const inField = error?.field('/name') ?? error?.field('/memory_max_bytes');
-  const failure = save.error && !inField ? explain(save.error, words) : null;
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (name.trim() !== '') save.mutate();
-  };
   return (
-    <Modal
-      opened
-      onClose={onClose}
+    <FormDialog
       title={team ? t('teams.edit', { name: team.name }) : t('teams.add')}
-      closeButtonProps={{ 'aria-label': t('act.close') }}
+      go={t(team ? 'act.save' : 'users.add_go')}
+      onGo={() => save.mutate()}
+      onClose={onClose}
+      ready={name.trim() !== ''}
+      busy={save.isPending}
+      error={inField ? null : save.error}
     >
-      <form onSubmit={submit}>
-        <Stack gap="sm">
-          {failure && (
-            <Alert color="red" role="alert" title={failure.title}>
-              {failure.detail}
-            </Alert>
-          )}
-          <TextInput
-            label={t('teams.name')}
-            value={name}
-            onChange={(e) => setName(e.currentTarget.value)}
-            error={fieldSaid(error, '/name', words)}
-            maxLength={64}
-            data-autofocus
-          />
-          <NumberInput
-            label={t('teams.guaranteed')}
-            description={t('teams.guaranteed_why')}
-            value={guaranteed}
-            onChange={(v) => setGuaranteed(Number(v) || 0)}
-            min={0}
-            max={1_000_000}
-            decimalScale={2}
-            suffix=" GiB"
-          />
-          <Checkbox
-            label={t('teams.limited')}
-            checked={most > 0}
-            onChange={(e) => setMost(e.currentTarget.checked ? Math.max(guaranteed, 24) : 0)}
-          />
-          {most > 0 && (
-            <NumberInput
-              label={t('teams.limit')}
-              description={t('teams.limit_why')}
-              value={most}
-              onChange={(v) => Number(v) > 0 && setMost(Number(v))}
-              min={Math.max(guaranteed, 0.5)}
-              max={1_000_000}
-              decimalScale={2}
-              clampBehavior="blur"
-              suffix=" GiB"
-              error={fieldSaid(error, '/memory_max_bytes', words)}
-            />
-          )}
-          <Group justify="flex-end">
-            <Button variant="default" onClick={onClose}>
-              {t('act.cancel')}
-            </Button>
-            <Button type="submit" loading={save.isPending} disabled={name.trim() === ''}>
-              {t(team ? 'act.save' : 'users.add_go')}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+      <TextInput
+        label={t('teams.name')}
+        value={name}
+        onChange={(e) => setName(e.currentTarget.value)}
+        error={fieldSaid(error, '/name', words)}
+        maxLength={64}
+        data-autofocus
+      />
+      <NumberInput
+        label={t('teams.guaranteed')}
+        description={t('teams.guaranteed_why')}
+        value={guaranteed}
+        onChange={(v) => setGuaranteed(Number(v) || 0)}
+        min={0}
+        max={1_000_000}
+        decimalScale={2}
+        suffix=" GiB"
+      />
+      <Checkbox
+        label={t('teams.limited')}
+        checked={most > 0}
+        onChange={(e) => setMost(e.currentTarget.checked ? Math.max(guaranteed, 24) : 0)}
+      />
+      {most > 0 && (
+        <NumberInput
+          label={t('teams.limit')}
+          description={t('teams.limit_why')}
+          value={most}
+          onChange={(v) => Number(v) > 0 && setMost(Number(v))}
+          min={Math.max(guaranteed, 0.5)}
+          max={1_000_000}
+          decimalScale={2}
+          clampBehavior="blur"
+          suffix=" GiB"
+          error={fieldSaid(error, '/memory_max_bytes', words)}
+        />
+      )}
+    </FormDialog>
   );
 }
 
@@ -166,55 +139,51 @@ export function Teams() {
           {t('teams.add')}
         </Button>
       </Group>
-      {teams.isPending && <Waiting />}
-      {teams.isError && <ErrorLine error={teams.error} retry={() => void teams.refetch()} />}
-      {teams.data?.length === 0 && <p className="quiet">{t('teams.none')}</p>}
-      {teams.data && teams.data.length > 0 && (
-        <Rows
-          label={t('teams.title')}
-          head={[
-            t('teams.name'),
-            t('teams.members'),
-            t('teams.held'),
-            t('teams.guaranteed'),
-            t('teams.limit'),
-            '',
-          ]}
-        >
-          {teams.data.map((team) => (
-            <tr key={team.id} tabIndex={0} data-team={team.name}>
-              <td>
-                <strong>{team.name}</strong>
-              </td>
-              <td>{team.members}</td>
-              <td className="nowrap">{memory(team.memory_held_bytes)}</td>
-              <td className="nowrap">{memory(team.memory_guaranteed_bytes)}</td>
-              <td className="nowrap">
-                {team.memory_max_bytes ? memory(team.memory_max_bytes) : t('teams.no_limit')}
-              </td>
-              <td>
-                <Group gap="xs" justify="flex-end" wrap="nowrap">
-                  <Button
-                    size="compact-sm"
-                    variant="default"
-                    onClick={() => setOpen({ kind: 'edit', team })}
-                  >
-                    {t('users.edit_go')}
-                  </Button>
-                  <Button
-                    size="compact-sm"
-                    variant="subtle"
-                    color="red"
-                    onClick={() => setOpen({ kind: 'delete', team })}
-                  >
-                    {t('act.delete')}
-                  </Button>
-                </Group>
-              </td>
-            </tr>
-          ))}
-        </Rows>
-      )}
+      <Listed
+        query={teams}
+        label={t('teams.title')}
+        head={[
+          t('teams.name'),
+          t('teams.members'),
+          t('teams.held'),
+          t('teams.guaranteed'),
+          t('teams.limit'),
+          '',
+        ]}
+        empty={<p className="quiet">{t('teams.none')}</p>}
+        row={(team) => (
+          <tr key={team.id} tabIndex={0} data-team={team.name}>
+            <td>
+              <strong>{team.name}</strong>
+            </td>
+            <td>{team.members}</td>
+            <td className="nowrap">{memory(team.memory_held_bytes)}</td>
+            <td className="nowrap">{memory(team.memory_guaranteed_bytes)}</td>
+            <td className="nowrap">
+              {team.memory_max_bytes ? memory(team.memory_max_bytes) : t('teams.no_limit')}
+            </td>
+            <td>
+              <Group gap="xs" justify="flex-end" wrap="nowrap">
+                <Button
+                  size="compact-sm"
+                  variant="default"
+                  onClick={() => setOpen({ kind: 'edit', team })}
+                >
+                  {t('users.edit_go')}
+                </Button>
+                <Button
+                  size="compact-sm"
+                  variant="subtle"
+                  color="red"
+                  onClick={() => setOpen({ kind: 'delete', team })}
+                >
+                  {t('act.delete')}
+                </Button>
+              </Group>
+            </td>
+          </tr>
+        )}
+      />
       {open?.kind === 'delete' && <DeleteTeam team={open.team} onClose={() => setOpen(null)} />}
       {open && open.kind !== 'delete' && (
         <TeamForm team={open.kind === 'edit' ? open.team : null} onClose={() => setOpen(null)} />

@@ -1,29 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  ActionIcon,
-  Alert,
-  Badge,
-  Button,
-  Group,
-  Menu,
-  Modal,
-  NumberInput,
-  Select,
-  Stack,
-  TextInput,
-} from '@mantine/core';
+import { ActionIcon, Badge, Button, Menu, NumberInput, Select, TextInput } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { useState, type FormEvent } from 'react';
+import { useState } from 'react';
 import { ApiError, call, newKey } from '../../api/client';
 import { keys, useMe, useTeams, useUsers } from '../../api/queries';
 import type { Quota, Role, User, UserCreated } from '../../api/types';
 import { kGiB, memory, relative } from '../../format';
 import { useWords } from '../../i18n';
 import { Ask } from '../../parts/Ask';
+import { FormDialog } from '../../parts/FormDialog';
 import { IconDots, IconPlus } from '../../parts/icons';
+import { Listed } from '../../parts/Listed';
 import { useNow } from '../../parts/now';
-import { Rows } from '../../parts/Rows';
-import { ErrorLine, explain, fieldSaid, PageHead, useSayError, Waiting } from '../../parts/Say';
+import { fieldSaid, PageHead, useSayError } from '../../parts/Say';
 import { Secret } from '../../parts/Secret';
 import { Teams } from './Teams';
 
@@ -94,95 +83,76 @@ function UserForm(props: {
   });
   const error = save.error instanceof ApiError ? save.error : null;
   const nameFits = /^[a-z][a-z0-9._-]{0,31}$/.test(fields.name);
-  const failure = error && !error.field('/name') ? explain(error, words) : null;
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    if (user || nameFits) save.mutate();
-  };
   return (
-    <Modal
-      opened
-      onClose={props.onClose}
+    <FormDialog
       title={user ? t('users.edit', { name: user.name }) : t('users.add')}
-      closeButtonProps={{ 'aria-label': t('act.close') }}
+      go={t(user ? 'act.save' : 'users.add_go')}
+      onGo={() => save.mutate()}
+      onClose={props.onClose}
+      ready={user !== null || nameFits}
+      busy={save.isPending}
+      error={error?.field('/name') ? null : save.error}
     >
-      <form onSubmit={submit}>
-        <Stack gap="sm">
-          {failure && (
-            <Alert color="red" role="alert" title={failure.title}>
-              {failure.detail}
-            </Alert>
-          )}
-          {!user && (
-            <TextInput
-              label={t('sign_in.name')}
-              description={t('users.name_rule')}
-              value={fields.name}
-              onChange={(e) => set({ name: e.currentTarget.value })}
-              error={
-                fieldSaid(error, '/name', words) ??
-                (fields.name !== '' && !nameFits ? t('users.name_rule') : null)
-              }
-              maxLength={32}
-              autoComplete="off"
-              data-autofocus
-            />
-          )}
-          <TextInput
-            label={t('users.display_name')}
-            value={fields.displayName}
-            onChange={(e) => set({ displayName: e.currentTarget.value })}
-            maxLength={200}
-          />
-          <Select
-            label={t('users.role')}
-            description={t(`users.role_why.${fields.role}`)}
-            data={roles.map((role) => ({ value: role, label: t(`role.${role}`) }))}
-            value={fields.role}
-            onChange={(role) => role && set({ role: role as Role })}
-          />
-          {teams.data && teams.data.length > 0 && (
-            <Select
-              label={t('users.team')}
-              description={t('users.team_why')}
-              data={[
-                { value: '', label: t('users.no_team') },
-                ...teams.data.map((team) => ({ value: team.id, label: team.name })),
-              ]}
-              value={fields.teamId}
-              onChange={(teamId) => set({ teamId: teamId ?? '' })}
-            />
-          )}
-          <NumberInput
-            label={t('users.desktops_max')}
-            description={t('users.zero')}
-            value={fields.desktopsMax}
-            onChange={(v) => set({ desktopsMax: Number(v) || 0 })}
-            min={0}
-            max={100_000}
-            allowDecimal={false}
-          />
-          <NumberInput
-            label={t('users.memory_max')}
-            description={t('users.zero')}
-            value={fields.memoryMaxGib}
-            onChange={(v) => set({ memoryMaxGib: Number(v) || 0 })}
-            min={0}
-            max={1_000_000}
-            allowDecimal={false}
-            suffix=" GiB"
-          />
-          <Group justify="flex-end">
-            <Button variant="default" onClick={props.onClose}>
-              {t('act.cancel')}
-            </Button>
-            <Button type="submit" loading={save.isPending} disabled={!user && !nameFits}>
-              {t(user ? 'act.save' : 'users.add_go')}
-            </Button>
-          </Group>
-        </Stack>
-      </form>
-    </Modal>
+      {!user && (
+        <TextInput
+          label={t('sign_in.name')}
+          description={t('users.name_rule')}
+          value={fields.name}
+          onChange={(e) => set({ name: e.currentTarget.value })}
+          error={
+            fieldSaid(error, '/name', words) ??
+            (fields.name !== '' && !nameFits ? t('users.name_rule') : null)
+          }
+          maxLength={32}
+          autoComplete="off"
+          data-autofocus
+        />
+      )}
+      <TextInput
+        label={t('users.display_name')}
+        value={fields.displayName}
+        onChange={(e) => set({ displayName: e.currentTarget.value })}
+        maxLength={200}
+      />
+      <Select
+        label={t('users.role')}
+        description={t(`users.role_why.${fields.role}`)}
+        data={roles.map((role) => ({ value: role, label: t(`role.${role}`) }))}
+        value={fields.role}
+        onChange={(role) => role && set({ role: role as Role })}
+      />
+      {teams.data && teams.data.length > 0 && (
+        <Select
+          label={t('users.team')}
+          description={t('users.team_why')}
+          data={[
+            { value: '', label: t('users.no_team') },
+            ...teams.data.map((team) => ({ value: team.id, label: team.name })),
+          ]}
+          value={fields.teamId}
+          onChange={(teamId) => set({ teamId: teamId ?? '' })}
+        />
+      )}
+      <NumberInput
+        label={t('users.desktops_max')}
+        description={t('users.zero')}
+        value={fields.desktopsMax}
+        onChange={(v) => set({ desktopsMax: Number(v) || 0 })}
+        min={0}
+        max={100_000}
+        allowDecimal={false}
+      />
+      <NumberInput
+        label={t('users.memory_max')}
+        description={t('users.zero')}
+        value={fields.memoryMaxGib}
+        onChange={(v) => set({ memoryMaxGib: Number(v) || 0 })}
+        min={0}
+        max={1_000_000}
+        allowDecimal={false}
+        suffix=" GiB"
+      />
+    </FormDialog>
   );
 }
 
@@ -314,65 +284,61 @@ export default function Users() {
           {t('users.add')}
         </Button>
       </PageHead>
-      {users.isPending && <Waiting />}
-      {users.isError && <ErrorLine error={users.error} retry={() => void users.refetch()} />}
-      {users.data && (
-        <Rows
-          label={t('nav.users')}
-          head={[
-            t('sign_in.name'),
-            t('users.display_name'),
-            t('users.role'),
-            t('users.team'),
-            t('users.quota'),
-            t('users.last'),
-            t('live.state'),
-            '',
-          ]}
-        >
-          {users.data.map((user) => (
-            <tr key={user.id} tabIndex={0} data-user={user.name}>
-              <td>
-                <strong>{user.name}</strong>
-              </td>
-              <td>{user.display_name}</td>
-              <td>{t(`role.${user.role}`)}</td>
-              <td className="nowrap">
-                {teams.data?.find((team) => team.id === user.team_id)?.name ?? ''}
-              </td>
-              <td className="nowrap">
-                <QuotaWords quota={user.quota} />
-              </td>
-              <td className="nowrap">
-                {user.last_sign_in_at
-                  ? relative(user.last_sign_in_at, language, now)
-                  : t('users.never')}
-              </td>
-              <td className="nowrap">
-                {user.disabled && (
-                  <Badge color="gray" variant="light">
-                    {t('users.disabled')}
-                  </Badge>
-                )}
-                {user.must_change_password && !user.disabled && (
-                  <Badge color="yellow" variant="light">
-                    {t('users.one_time')}
-                  </Badge>
-                )}
-              </td>
-              <td>
-                <UserMenu
-                  user={user}
-                  self={user.id === me?.user.id}
-                  onEdit={() => setOpen({ kind: 'edit', user })}
-                  onReset={() => setOpen({ kind: 'reset', user })}
-                  onDelete={() => setOpen({ kind: 'delete', user })}
-                />
-              </td>
-            </tr>
-          ))}
-        </Rows>
-      )}
+      <Listed
+        query={users}
+        label={t('nav.users')}
+        head={[
+          t('sign_in.name'),
+          t('users.display_name'),
+          t('users.role'),
+          t('users.team'),
+          t('users.quota'),
+          t('users.last'),
+          t('live.state'),
+          '',
+        ]}
+        row={(user) => (
+          <tr key={user.id} tabIndex={0} data-user={user.name}>
+            <td>
+              <strong>{user.name}</strong>
+            </td>
+            <td>{user.display_name}</td>
+            <td>{t(`role.${user.role}`)}</td>
+            <td className="nowrap">
+              {teams.data?.find((team) => team.id === user.team_id)?.name ?? ''}
+            </td>
+            <td className="nowrap">
+              <QuotaWords quota={user.quota} />
+            </td>
+            <td className="nowrap">
+              {user.last_sign_in_at
+                ? relative(user.last_sign_in_at, language, now)
+                : t('users.never')}
+            </td>
+            <td className="nowrap">
+              {user.disabled && (
+                <Badge color="gray" variant="light">
+                  {t('users.disabled')}
+                </Badge>
+              )}
+              {user.must_change_password && !user.disabled && (
+                <Badge color="yellow" variant="light">
+                  {t('users.one_time')}
+                </Badge>
+              )}
+            </td>
+            <td>
+              <UserMenu
+                user={user}
+                self={user.id === me?.user.id}
+                onEdit={() => setOpen({ kind: 'edit', user })}
+                onReset={() => setOpen({ kind: 'reset', user })}
+                onDelete={() => setOpen({ kind: 'delete', user })}
+              />
+            </td>
+          </tr>
+        )}
+      />
       <Teams />
       {open && <Dialog open={open} onClose={() => setOpen(null)} onPassword={setSecret} />}
       {secret && (
