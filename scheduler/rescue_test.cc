@@ -2,6 +2,8 @@
 #include "scheduler/rescue.h"
 
 #include <gtest/gtest.h>
+#include <limits>
+#include <tuple>
 
 #include "scheduler/ledger_for_tests.h"
 #include "scheduler/policy.h"
@@ -70,6 +72,132 @@ TEST(Rescue, TakesTwoMovesOnlyWhereAllowed) {
   const auto rescue = FindRescue(ledger, two, {2, All});
   ASSERT_TRUE(rescue);
   EXPECT_EQ(rescue->moves.size(), 2U);
+}
+
+// The definition, step by step, on a copy of the whole ledger for each one or two claims of a node.
+struct Plain {
+  const Ledger& ledger;
+  DemandIndex demand;
+  std::function<bool(BindingIndex)> movable;
+
+  using Away = std::tuple<int64_t, NodeIndex, std::vector<BindingIndex>>;  // Cost first.
+
+  std::vector<Away> Of(int moves) const {
+    std::vector<Away> all;
+    const auto cost = [&](BindingIndex i) {
+      int64_t memory = 1;
+      for (const Held& part : ledger.binding(i).held) memory += part.memory.value();
+      return memory;
+    };
+    const auto counts = [&](BindingIndex i) { return ledger.binding(i).live && movable(i); };
+    for (BindingIndex i = 0; i < ledger.bindings(); ++i) {
+      if (!counts(i)) continue;
+      const NodeIndex node = ledger.binding(i).node;
+      if (moves == 1) all.push_back({cost(i), node, {i}});
+      for (BindingIndex j = i + 1; moves == 2 && j < ledger.bindings(); ++j) {
+        if (counts(j) && ledger.binding(j).node == node) {
+          all.push_back({cost(i) + cost(j), node, {i, j}});
+        }
+      }
+    }
+    std::ranges::sort(all);
+    return all;
+  }
+
+  static std::optional<Placement> Tightest(const Ledger& at, DemandIndex moved) {
+    std::optional<Placement> best;
+    int64_t least = std::numeric_limits<int64_t>::max();
+    const Demand& asked = at.demand(moved);
+    for (NodeIndex node = 0; node < at.nodes(); ++node) {
+      if (!at.Fits(moved, node)) continue;
+      Placement placement{.node = node, .cards = {}};
+      ChooseTightestCards(at, moved, placement);
+      const int64_t left = asked.count == 1 && !asked.whole
+                               ? at.card(placement.cards.front()).memory_free
+                               : at.node(node).cpu_free;
+      if (left >= least) continue;
+      least = left;
+      best = std::move(placement);
+    }
+    return best;
+  }
+
+  std::optional<Rescue> Carry(NodeIndex node, const std::vector<BindingIndex>& away) const {
+    Ledger after = ledger;
+    for (const BindingIndex i : away) after.Release(i);
+    if (!after.Fits(demand, node)) return std::nullopt;
+    Rescue rescue{.moves = {}, .placement = {.node = node, .cards = {}}};
+    ChooseTightestCards(after, demand, rescue.placement);
+    after.Bind(demand, rescue.placement);
+    for (const BindingIndex i : away) {
+      const DemandIndex moved = ledger.binding(i).demand;
+      const auto to = Tightest(after, moved);
+      if (!to) return std::nullopt;
+      after.Bind(moved, *to);
+      rescue.moves.push_back({i, *to});
+    }
+    return rescue;
+  }
+
+  std::optional<Rescue> Find(int moves_max) const {
+    for (int moves = 1; moves <= moves_max; ++moves) {
+      for (const auto& [cost, node, away] : Of(moves)) {
+        if (auto rescue = Carry(node, away)) return rescue;
+      }
+    }
+    return std::nullopt;
+  }
+};
+
+// One thing happens to the ledger.
+void Change(Dice& dice, Ledger& ledger, const std::vector<DemandIndex>& demands) {
+  const auto node = static_cast<NodeIndex>(dice.Roll(static_cast<int>(ledger.nodes())));
+  if (dice.OneIn(12)) {
+    ledger.SetNodeOpen(node, dice.OneIn(2));
+  } else if (dice.OneIn(12) && ledger.cards() > 0) {
+    const auto card = static_cast<CardIndex>(dice.Roll(static_cast<int>(ledger.cards())));
+    ledger.SetCardOpen(card, dice.OneIn(2));
+  } else if (dice.OneIn(9) && ledger.bindings() > 0) {
+    const auto gone = static_cast<BindingIndex>(dice.Roll(static_cast<int>(ledger.bindings())));
+    if (ledger.binding(gone).live) ledger.Release(gone);
+  } else {
+    const DemandIndex demand =
+        demands[static_cast<size_t>(dice.Roll(static_cast<int>(demands.size())))];
+    if (!ledger.Fits(demand, node)) return;
+    Placement placement{.node = node, .cards = {}};
+    ChooseTightestCards(ledger, demand, placement);
+    ledger.Bind(demand, placement);
+  }
+}
+
+// Asked again and again beside a fleet that changes, it gives the plain search's answers.
+TEST(RescueProperty, AgreesWithThePlainSearch) {
+  int one = 0;
+  int two = 0;
+  int none = 0;
+  ForEverySeed(400, [&](Dice& dice) {
+    Ledger ledger = SomeLedger(dice, 5);
+    std::vector<DemandIndex> demands = SomeDemands(dice, ledger, 6);
+    const auto movable = [&](BindingIndex i) { return ledger.binding(i).demand % 5 != 0; };
+    Rescuer rescuer(ledger, movable);
+    for (int i = 0; i < 90; ++i) Change(dice, ledger, demands);
+    for (int step = 0; step < 12; ++step) {
+      for (int i = dice.Roll(4); i > 0; --i) Change(dice, ledger, demands);
+      if (dice.OneIn(10)) demands.push_back(ledger.Intern(SomeDemand(dice)));
+      if (dice.OneIn(20)) ledger.AddNode({.id = NodeId("late"), .cpu_millis = 64'000});
+      const DemandIndex demand =
+          demands[static_cast<size_t>(dice.Roll(static_cast<int>(demands.size())))];
+      const int moves_max = dice.OneIn(3) ? 1 : 2;
+      const auto plain = Plain{ledger, demand, movable}.Find(moves_max);
+      ASSERT_EQ(rescuer.Find(demand, moves_max), plain);
+      ASSERT_EQ(FindRescue(ledger, demand, {moves_max, movable}), plain);
+      ++(!plain ? none : plain->moves.size() == 1 ? one : two);
+    }
+  });
+  // The cases were there.
+  EXPECT_GT(one, 0);
+  EXPECT_GT(two, 0);
+  EXPECT_GT(none, 0);
 }
 
 // What it finds can be done step by step, and it disturbs nothing while it looks.

@@ -144,6 +144,10 @@ class Run {
         policy_(policy),
         options_(options),
         placer_(fleet.ledger, policy),
+        rescuer_(fleet.ledger,
+                 [this](scheduler::BindingIndex binding) {
+                   return !options_.movable || options_.movable(fleet_.pods[row_of_[binding]]);
+                 }),
         fragments_(fleet.ledger, fleet.mix) {
     result_.policy = policy.name();
     result_.seed = options.seed;
@@ -218,18 +222,9 @@ class Run {
   bool MakeRoom(DemandIndex demand) {
     const int64_t left = result_.arrivals * options_.moves_per_10000 / 10'000 - result_.moves;
     if (left <= 0 || fleet_.ledger.demand(demand).count == 0) return false;
-    const auto movable = [&](scheduler::BindingIndex binding) {
-      return !options_.movable || options_.movable(fleet_.pods[row_of_[binding]]);
-    };
     const int at_once = static_cast<int>(std::min<int64_t>(left, options_.moves_at_once));
-    // Nothing has changed since it was looked for in vain.
-    const auto in_vain = no_room_.find(demand);
-    if (in_vain != no_room_.end() && in_vain->second == fleet_.ledger.now()) return false;
-    const auto rescue = scheduler::FindRescue(fleet_.ledger, demand, {at_once, movable});
-    if (!rescue) {
-      no_room_[demand] = fleet_.ledger.now();
-      return false;
-    }
+    const auto rescue = rescuer_.Find(demand, at_once);
+    if (!rescue) return false;
     std::vector<std::pair<DemandIndex, size_t>> moved;
     for (const scheduler::Move& move : rescue->moves) {
       const scheduler::Binding was = fleet_.ledger.binding(move.binding);
@@ -251,8 +246,8 @@ class Run {
   scheduler::Policy& policy_;
   const ReplayOptions& options_;
   scheduler::Placer placer_;
-  std::vector<size_t> row_of_;               // By binding.
-  std::map<DemandIndex, uint64_t> no_room_;  // When the ledger last had no room even by moving.
+  std::vector<size_t> row_of_;  // By binding.
+  scheduler::Rescuer rescuer_;
   FragmentSum fragments_;
   Sampler allocation_;
   Sampler fragment_;
