@@ -15,13 +15,55 @@ namespace sluice::scheduler {
 namespace {
 
 constexpr BindingIndex kNobody = std::numeric_limits<BindingIndex>::max();
+constexpr int64_t kFull = std::numeric_limits<int64_t>::max();
 
 // One or two claims of a node that may make room by leaving, seen by what they hold.
 struct Attempt {
   int64_t cost = 0;  // Bytes of cards that are moved, and one more for each claim.
   BindingIndex first = 0;
   BindingIndex second = kNobody;
-  bool only_elsewhere = false;  // Tried: with no room on other nodes there is none.
+  // Looked at on the node alone: whether the first, the second, or one of them must find room on
+  // another one, as beside the demand there is none; or whether the demand does not fit after all.
+  bool known = false;
+  bool first_out = false;
+  bool second_out = false;
+  bool one_out = false;
+  bool useless = false;
+};
+
+// The copy of a ledger without those of an attempt. Puts it back as it was at its end.
+class Away {
+ public:
+  Away(const Ledger& ledger, Mirror& mirror, const Attempt& attempt) : scratch_(mirror.Scratch()) {
+    for (const BindingIndex one : {attempt.first, attempt.second}) {
+      if (one == kNobody) continue;
+      was_.push_back(&ledger.binding(one));
+      scratch_.Release(mirror.InScratch(one));
+    }
+  }
+  Away(const Away&) = delete;
+  Away& operator=(const Away&) = delete;
+  ~Away() {
+    // The last one released is the first one given back, so that each gets its number again.
+    for (size_t i = placed_.size(); i-- > 0;) scratch_.Release(placed_[i]);
+    for (size_t i = was_.size(); i-- > 0;) {
+      scratch_.BindHeld(was_[i]->demand, was_[i]->node, was_[i]->held);
+    }
+  }
+
+  Ledger& scratch() { return scratch_; }
+  // Requires: it fits there.
+  Placement Place(DemandIndex demand, NodeIndex node) {
+    Placement placement{.node = node, .cards = {}};
+    ChooseTightestCards(scratch_, demand, placement);
+    placed_.push_back(scratch_.Bind(demand, placement));
+    return placement;
+  }
+
+ private:
+  Ledger& scratch_;
+  std::vector<const Binding*> was_;
+  std::vector<BindingIndex> placed_;
 };
 
 }  // namespace
@@ -136,9 +178,7 @@ class RescueSearch {
     tries_.clear();
     for (NodeIndex node = 0; node < chances.by_node.size(); ++node) {
       for (Attempt& attempt : chances.by_node[node]) {
-        if (!attempt.only_elsewhere || AnyRoomElsewhere(attempt, node)) {
-          tries_.push_back({&attempt, node});
-        }
+        if (HasAChance(demand, attempt, node)) tries_.push_back({&attempt, node});
       }
     }
     std::ranges::sort(tries_, {}, [](const Try& one) {
@@ -146,67 +186,68 @@ class RescueSearch {
     });
     for (const Try& one : tries_) {
       if (auto rescue = Carry(demand, *one.attempt, one.node)) return rescue;
-      if (!AnyRoomElsewhere(*one.attempt, one.node)) one.attempt->only_elsewhere = true;
     }
     return std::nullopt;
   }
 
-  bool AnyRoomElsewhere(const Attempt& attempt, NodeIndex node) {
+  // False: it cannot work.
+  bool HasAChance(DemandIndex demand, Attempt& attempt, NodeIndex node) {
     const auto elsewhere = [&](BindingIndex one) {
-      return rooms_.Tightest(ledger_.binding(one).demand, node).has_value();
+      return one != kNobody && rooms_.Elsewhere(ledger_.binding(one).demand, node);
     };
-    return elsewhere(attempt.first) || (attempt.second != kNobody && elsewhere(attempt.second));
+    const bool first = elsewhere(attempt.first);
+    const bool second = elsewhere(attempt.second);
+    if (!attempt.known) LookOnNode(demand, attempt, node);
+    return !attempt.useless && (first || !attempt.first_out) && (second || !attempt.second_out) &&
+           (first || second || !attempt.one_out);
   }
 
-  // Does it on a copy of the ledger, and undoes it.
+  // What depends on nothing but the node.
+  void LookOnNode(DemandIndex demand, Attempt& attempt, NodeIndex node) {
+    attempt.known = true;
+    Away away(ledger_, mirror_, attempt);
+    Ledger& scratch = away.scratch();
+    attempt.useless = !scratch.Fits(demand, node);
+    if (attempt.useless) return;
+    away.Place(demand, node);
+    const DemandIndex first = ledger_.binding(attempt.first).demand;
+    attempt.first_out = !scratch.Fits(first, node);
+    attempt.one_out = attempt.first_out;
+    if (attempt.second == kNobody) return;
+    const DemandIndex second = ledger_.binding(attempt.second).demand;
+    attempt.second_out = !scratch.Fits(second, node);
+    if (!attempt.first_out) {
+      away.Place(first, node);
+      attempt.one_out = !scratch.Fits(second, node);
+    }
+  }
+
   std::optional<Rescue> Carry(DemandIndex demand, const Attempt& attempt, NodeIndex node) {
-    std::vector<BindingIndex> away = {attempt.first};
-    if (attempt.second != kNobody) away.push_back(attempt.second);
-    Ledger& scratch = mirror_.Scratch();
-    // Their numbers there change while others are bound, so they are kept by value.
-    std::vector<Binding> was;
-    for (const BindingIndex one : away) {
-      was.push_back(ledger_.binding(one));
-      scratch.Release(mirror_.InScratch(one));
-    }
-    Rescue rescue;
-    std::vector<BindingIndex> undo;
-    bool found = scratch.Fits(demand, node);
-    if (found) {
-      rescue.placement.node = node;
-      ChooseTightestCards(scratch, demand, rescue.placement);
-      undo.push_back(scratch.Bind(demand, rescue.placement));
-    }
+    Away away(ledger_, mirror_, attempt);
+    Rescue rescue{.moves = {}, .placement = away.Place(demand, node)};
     NodeIndex also = kNoNode;  // Where the first of them went.
-    for (size_t i = 0; i < was.size() && found; ++i) {
-      auto to = TightestRoom(scratch, was[i].demand, node, also);
-      found = to.has_value();
-      if (!found) break;
-      undo.push_back(scratch.Bind(was[i].demand, *to));
-      also = to->node;
-      rescue.moves.push_back({away[i], *std::move(to)});
+    for (const BindingIndex one : {attempt.first, attempt.second}) {
+      if (one == kNobody) break;
+      const DemandIndex moved = ledger_.binding(one).demand;
+      const NodeIndex to = TightestRoom(away.scratch(), moved, node, also);
+      if (to == kNoNode) return std::nullopt;
+      rescue.moves.push_back({one, away.Place(moved, to)});
+      also = to;
     }
-    // The last one released is the first one given back, so that each gets its number again.
-    for (size_t i = undo.size(); i-- > 0;) scratch.Release(undo[i]);
-    for (size_t i = was.size(); i-- > 0;) scratch.BindHeld(was[i].demand, was[i].node, was[i].held);
-    return found ? std::optional(std::move(rescue)) : std::nullopt;
+    return rescue;
   }
 
   // On the copy, in which `node` and `also` are not as in the ledger.
-  std::optional<Placement> TightestRoom(const Ledger& scratch,
-                                        DemandIndex demand,
-                                        NodeIndex node,
-                                        NodeIndex also) {
-    std::optional<Room> best = rooms_.Tightest(demand, node, also);
+  NodeIndex TightestRoom(const Ledger& scratch,
+                         DemandIndex demand,
+                         NodeIndex node,
+                         NodeIndex also) {
+    Room best = rooms_.Tightest(demand, node, also).value_or(Room{kFull, kNoNode});
     for (const NodeIndex changed : {node, also}) {
       if (changed == kNoNode) continue;
-      const auto room = RoomOn(scratch, demand, changed);
-      if (room && (!best || *room < *best)) best = room;
+      best = std::min(best, RoomOn(scratch, demand, changed).value_or(best));
     }
-    if (!best) return std::nullopt;
-    Placement placement{.node = best->node, .cards = {}};
-    ChooseTightestCards(scratch, demand, placement);
-    return placement;
+    return best.node;
   }
 
   int64_t Cost(BindingIndex index) const {

@@ -9,20 +9,13 @@ namespace sluice::scheduler {
 namespace {
 
 constexpr size_t kBlock = 32;
-constexpr int64_t kFull = std::numeric_limits<int64_t>::max();
-
-int64_t LeftOn(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
-  const auto room = RoomOn(ledger, demand, node);
-  return room ? room->left : kFull;
-}
-
 }  // namespace
 
 std::optional<Room> RoomOn(const Ledger& ledger, DemandIndex demand, NodeIndex node) {
   if (!ledger.Fits(demand, node)) return std::nullopt;
   const Demand& asked = ledger.demand(demand);
   if (asked.count != 1 || asked.whole) return Room{ledger.node(node).cpu_free, node};
-  int64_t least = kFull;
+  int64_t least = std::numeric_limits<int64_t>::max();
   const NodeState& state = ledger.node(node);
   for (CardIndex card = state.first_card; card < state.first_card + state.cards; ++card) {
     if (ledger.CardFits(demand, card)) least = std::min(least, ledger.card(card).memory_free);
@@ -31,8 +24,7 @@ std::optional<Room> RoomOn(const Ledger& ledger, DemandIndex demand, NodeIndex n
 }
 
 std::optional<Room> Rooms::Tightest(DemandIndex demand, NodeIndex but, NodeIndex and_but) {
-  Index& index = indexes_[demand];
-  if (index.seen != ledger_.now() || index.left.size() != ledger_.nodes()) Refresh(demand, index);
+  const Index& index = Of(demand);
   Room best{kFull, kNoNode};
   for (size_t block = 0; block < index.of_block.size(); ++block) {
     const bool without = but / kBlock == block || and_but / kBlock == block;
@@ -42,11 +34,14 @@ std::optional<Room> Rooms::Tightest(DemandIndex demand, NodeIndex but, NodeIndex
 }
 
 void Rooms::Refresh(DemandIndex demand, Index& index) const {
+  const auto left_on = [&](NodeIndex node) {
+    const auto room = RoomOn(ledger_, demand, node);
+    return room ? room->left : kFull;
+  };
   if (index.left.size() != ledger_.nodes() || index.seen < ledger_.kept_from()) {
-    index.left.clear();
-    for (NodeIndex node = 0; node < ledger_.nodes(); ++node) {
-      index.left.push_back(LeftOn(ledger_, demand, node));
-    }
+    index = {};
+    for (NodeIndex node = 0; node < ledger_.nodes(); ++node) index.left.push_back(left_on(node));
+    index.rooms = ledger_.nodes() - static_cast<size_t>(std::ranges::count(index.left, kFull));
     index.of_block.resize((ledger_.nodes() + kBlock - 1) / kBlock);
     for (size_t block = 0; block < index.of_block.size(); ++block) Raise(index, block);
   } else {
@@ -54,7 +49,9 @@ void Rooms::Refresh(DemandIndex demand, Index& index) const {
     for (const NodeIndex node : ledger_.ChangesSince(index.seen)) {
       // Only a node's last change counts.
       if (ledger_.node(node).changed_at != at++) continue;
-      index.left[node] = LeftOn(ledger_, demand, node);
+      index.rooms -= index.left[node] != kFull ? 1U : 0U;
+      index.left[node] = left_on(node);
+      index.rooms += index.left[node] != kFull ? 1U : 0U;
       Raise(index, node / kBlock);
     }
   }

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <optional>
 #include <vector>
 
@@ -30,24 +29,38 @@ class Rooms {
  public:
   explicit Rooms(const Ledger& ledger) : ledger_(ledger) {}
 
+  // Whether any node but this one has room.
+  bool Elsewhere(DemandIndex demand, NodeIndex but) {
+    const Index& index = Of(demand);
+    return index.rooms > (index.left[but] != kFull ? 1U : 0U);
+  }
   // Of two rooms as tight, that on the node added first. Two nodes may be left out.
   std::optional<Room> Tightest(DemandIndex demand,
                                NodeIndex but = kNoNode,
                                NodeIndex and_but = kNoNode);
 
  private:
+  static constexpr int64_t kFull = std::numeric_limits<int64_t>::max();
+
   struct Index {
     uint64_t seen = 0;           // Position in the ledger's log: changes from here on are unseen.
+    size_t rooms = 0;            // Nodes that have room.
     std::vector<int64_t> left;   // By node; kFull: no room.
     std::vector<Room> of_block;  // The tightest of each block of nodes.
   };
 
+  const Index& Of(DemandIndex demand) {
+    if (indexes_.size() <= demand) indexes_.resize(ledger_.demands());
+    Index& index = indexes_[demand];
+    if (index.seen != ledger_.now() || index.left.size() != ledger_.nodes()) Refresh(demand, index);
+    return index;
+  }
   void Refresh(DemandIndex demand, Index& index) const;
   void Raise(Index& index, size_t block) const;
   static Room BestOf(const Index& index, size_t block, NodeIndex but, NodeIndex and_but);
 
   const Ledger& ledger_;
-  std::map<DemandIndex, Index> indexes_;
+  std::vector<Index> indexes_;  // By demand.
 };
 
 }  // namespace sluice::scheduler

@@ -18,6 +18,7 @@
 
 #include "base/random.h"
 #include "scheduler/placer.h"
+#include "sim/bench/moves.h"
 #include "sim/bench/peer.h"
 #include "sim/bench/timed.h"
 #include "sim/policies.h"
@@ -447,14 +448,17 @@ void MadeUpFleets() {
 }
 
 using Part = std::pair<std::string_view, void (*)()>;
-constexpr Part kParts[] = {
-    {"speed", MadeUpFleets}, {"table", AgainstTheTable}, {"timed", TimedReplays}};
+constexpr Part kParts[] = {{"speed", MadeUpFleets},
+                           {"table", AgainstTheTable},
+                           {"moves", WithMoves},
+                           {"timed", TimedReplays}};
 
 // All parts, or those that are named.
 int Main(std::span<char* const> words) {
   for (const std::string_view word : words) {
     if (std::ranges::find(kParts, word, &Part::first) != std::end(kParts)) continue;
-    fmt::print(stderr, "bench_scheduler: there is no part {}, only: speed table timed\n", word);
+    fmt::print(
+        stderr, "bench_scheduler: there is no part {}, only: speed table moves timed\n", word);
     return 2;
   }
   for (const auto& [name, run] : kParts) {
