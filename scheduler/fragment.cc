@@ -58,7 +58,7 @@ Fragments::Fragments(const Ledger& ledger, const Mix& mix) {
   uint32_t levels = 0;
   for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
     NodeCache cache;
-    cache.first_alike = ledger.node(node).first_card;
+    first_alike_.push_back(ledger.node(node).first_card);
     cache.first_level = levels;
     levels += static_cast<uint32_t>(types_[ledger.node(node).type].levels.size());
     nodes_.push_back(cache);
@@ -186,18 +186,18 @@ void Fragments::Group(const Ledger& ledger, NodeIndex node, NodeCache& cache) {
   for (CardIndex card = state.first_card; card < state.first_card + state.cards; ++card) {
     const CardState& as = ledger.card(card);
     const size_t slot = table.slot_of[card - state.first_card];
-    const Left left{as.memory_millis, std::max(as.compute_free, 0)};
+    const Left left = LeftOf(as);
     cache.memory_millis += left.memory_millis;
     for (size_t i = 0; i < table.levels.size(); ++i) {
       if (!Has(table.levels[i], slot, left)) continue;
       ++enough[i].cards;
       enough[i].memory_millis += left.memory_millis;
     }
-    Alike* known = alike_.data() + cache.first_alike;
+    Alike* known = alike_.data() + first_alike_[node];
     Alike* const end = known + cache.alike;
     while (known != end && !AreAlike(ledger, known->first, card)) ++known;
     if (known == end) {
-      *known = {left,
+      *known = {as,
                 static_cast<uint32_t>(CellOf(table.kinds[slot], left)),
                 card,
                 static_cast<uint8_t>(slot),
@@ -206,17 +206,19 @@ void Fragments::Group(const Ledger& ledger, NodeIndex node, NodeCache& cache) {
     }
     ++known->cards;
   }
-  cache.usable = Usable(table, cache, RankOf(table.cpu, state.cpu_free));
+  cache.cpu_rank = RankOf(table.cpu, state.cpu_free);
+  cache.usable = Usable(table, node, cache.cpu_rank);
 }
 
 // The part of the node's free memory that is of use, summed over the mix, with so much CPU.
-int64_t Fragments::Usable(const TypeTable& table, const NodeCache& cache, size_t cpu_rank) const {
+int64_t Fragments::Usable(const TypeTable& table, NodeIndex node, size_t cpu_rank) const {
+  const NodeCache& cache = nodes_[node];
   int64_t usable = 0;
-  const Alike* alike = alike_.data() + cache.first_alike;
+  const Alike* alike = alike_.data() + first_alike_[node];
   for (uint32_t i = 0; i < cache.alike; ++i) {
     const KindTable& kind = table.kinds[alike[i].slot];
     const size_t row = cpu_rank * kind.compute_ranks * kind.memory_ranks;
-    usable += kind.weights[row + alike[i].cell] * alike[i].cards * alike[i].left.memory_millis;
+    usable += kind.weights[row + alike[i].cell] * alike[i].cards * alike[i].state.memory_millis;
   }
   for (size_t i = 0; i < table.levels.size(); ++i) {
     const Enough& enough = enough_[cache.first_level + i];
@@ -232,9 +234,11 @@ int64_t Fragments::Now(const Ledger& ledger, NodeIndex node) {
   return cache.memory_millis * demands_ - cache.usable;
 }
 
-Fragments::Left Fragments::AfterOne(const Ledger& ledger, DemandIndex demand, CardIndex index) {
-  const CardState& card = ledger.card(index);
-  const Need& need = ledger.NeedOf(demand, card.kind);
+Fragments::Left Fragments::LeftOf(const CardState& card) {
+  return {card.memory_millis, std::max(card.compute_free, 0)};
+}
+
+Fragments::Left Fragments::AfterOne(const Need& need, const CardState& card) {
   return {std::max(card.memory_millis - need.memory_millis, 0),
           std::max(card.compute_free - ComputeTaken(need, card), 0)};
 }
@@ -255,34 +259,36 @@ int64_t Fragments::LessAtBest(const Ledger& ledger, DemandIndex demand, NodeInde
   const size_t cpu_rank = RankOf(table.cpu, state.cpu_free - ledger.demand(demand).cpu_millis);
   const bool names = ledger.NamesCards(demand);
   int64_t best = kNone;
-  const Alike* alike = alike_.data() + cache.first_alike;
+  const Alike* alike = alike_.data() + first_alike_[node];
   for (uint32_t a = 0; a < cache.alike; ++a) {
     const Alike& cards = alike[a];
+    const Need& need = ledger.NeedOf(demand, cards.state.kind);
     // Of cards that are alike otherwise, only some may be named.
-    if (names ? !AnyFits(ledger, demand, node, cards.first)
-              : !ledger.CardFits(demand, cards.first)) {
+    if (names ? !AnyFits(ledger, demand, node, cards.first) : !NeedFits(need, cards.state)) {
       continue;
     }
     const KindTable& kind = table.kinds[cards.slot];
     const int64_t* row = &kind.weights[cpu_rank * kind.compute_ranks * kind.memory_ranks];
-    const Left after = AfterOne(ledger, demand, cards.first);
-    int64_t less = (cards.left.memory_millis - after.memory_millis) * demands_ +
+    const Left left = LeftOf(cards.state);
+    const Left after = AfterOne(need, cards.state);
+    int64_t less = (left.memory_millis - after.memory_millis) * demands_ +
                    after.memory_millis * row[CellOf(kind, after)] -
-                   cards.left.memory_millis * row[cards.cell];
+                   left.memory_millis * row[cards.cell];
     for (size_t i = 0; i < table.levels.size(); ++i) {
       const Level& level = table.levels[i];
-      if (!Has(level, cards.slot, cards.left)) continue;
+      if (!Has(level, cards.slot, left)) continue;
       const Enough& enough = enough_[cache.first_level + i];
       const int64_t* counts =
           &level.weights[cpu_rank * level.counts + static_cast<size_t>(enough.cards)];
       const bool still = Has(level, cards.slot, after);
       const int32_t memory =
-          enough.memory_millis - cards.left.memory_millis + (still ? after.memory_millis : 0);
+          enough.memory_millis - left.memory_millis + (still ? after.memory_millis : 0);
       less += (still ? counts[0] : counts[-1]) * memory - counts[0] * enough.memory_millis;
     }
     best = std::max(best, less);
   }
-  return best == kNone ? kNone : best + Usable(table, cache, cpu_rank) - cache.usable;
+  if (best == kNone || cpu_rank == cache.cpu_rank) return best;
+  return best + Usable(table, node, cpu_rank) - cache.usable;
 }
 
 int64_t Fragments::Less(const Ledger& ledger, DemandIndex demand, const Placement& placement) {
@@ -290,13 +296,14 @@ int64_t Fragments::Less(const Ledger& ledger, DemandIndex demand, const Placemen
   const NodeState& state = ledger.node(placement.node);
   const TypeTable& table = types_[state.type];
   const size_t cpu_rank = RankOf(table.cpu, state.cpu_free - ledger.demand(demand).cpu_millis);
-  if (placement.cards.empty()) return Usable(table, cache, cpu_rank) - cache.usable;
+  if (placement.cards.empty()) return Usable(table, placement.node, cpu_rank) - cache.usable;
   left_.clear();
   for (const CardState& card : ledger.CardsOf(placement.node)) {
-    left_.push_back({card.memory_millis, std::max(card.compute_free, 0)});
+    left_.push_back(LeftOf(card));
   }
   for (const CardIndex card : placement.cards) {
-    left_[card - state.first_card] = AfterOne(ledger, demand, card);
+    const CardState& as = ledger.card(card);
+    left_[card - state.first_card] = AfterOne(ledger.NeedOf(demand, as.kind), as);
   }
   int64_t all = 0;
   int64_t usable = 0;

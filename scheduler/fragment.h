@@ -32,6 +32,14 @@ class Fragments {
   // How many demands the mix has, counted as often as they come.
   int64_t demands() const { return demands_; }
 
+  // A hint that the node is going to be asked for.
+  void Prefetch(NodeIndex node) const {
+    if (node >= first_alike_.size()) return;
+    __builtin_prefetch(&nodes_[node]);
+    __builtin_prefetch(&alike_[first_alike_[node]]);
+    __builtin_prefetch(&alike_[first_alike_[node]] + 1);
+  }
+
   // Of the node as it stands.
   int64_t Now(const Ledger& ledger, NodeIndex node);
   // How much less it would be with the demand placed so. Requires: it fits there.
@@ -68,7 +76,7 @@ class Fragments {
   };
   // Cards of one node that are alike in all that counts.
   struct Alike {
-    Left left;
+    CardState state;
     uint32_t cell = 0;    // Of memory and compute rank in the kind's table.
     CardIndex first = 0;  // The first of them.
     uint16_t slot = 0;
@@ -82,8 +90,8 @@ class Fragments {
   struct NodeCache {
     uint32_t version = std::numeric_limits<uint32_t>::max();
     int32_t memory_millis = 0;
+    size_t cpu_rank = 0;
     int64_t usable = 0;
-    CardIndex first_alike = 0;  // In alike_.
     uint32_t alike = 0;
     uint32_t first_level = 0;  // In enough_.
   };
@@ -100,14 +108,16 @@ class Fragments {
   static bool AnyFits(const Ledger& ledger, DemandIndex demand, NodeIndex node, CardIndex like);
   static bool Has(const Level& level, size_t slot, Left left);
   static size_t CellOf(const KindTable& kind, Left left);
-  static Left AfterOne(const Ledger& ledger, DemandIndex demand, CardIndex card);
+  static Left LeftOf(const CardState& card);
+  static Left AfterOne(const Need& need, const CardState& card);
   const NodeCache& Look(const Ledger& ledger, NodeIndex node);
   void Group(const Ledger& ledger, NodeIndex node, NodeCache& cache);
-  int64_t Usable(const TypeTable& table, const NodeCache& cache, size_t cpu_rank) const;
+  int64_t Usable(const TypeTable& table, NodeIndex node, size_t cpu_rank) const;
 
   int64_t demands_ = 0;
   std::vector<TypeTable> types_;
   std::vector<NodeCache> nodes_;
+  std::vector<CardIndex> first_alike_;  // By node, in alike_.
   std::vector<Alike> alike_;
   std::vector<Enough> enough_;
   std::vector<Left> left_;  // Kept for its memory.

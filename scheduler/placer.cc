@@ -2,7 +2,9 @@
 #include "scheduler/placer.h"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
+#include <utility>
 
 #include "scheduler/rules.h"
 
@@ -10,6 +12,8 @@ namespace sluice::scheduler {
 namespace {
 
 constexpr size_t kBlock = 16;
+// How many changes ahead the memory of a node is asked for: about as long as it takes to come.
+constexpr size_t kAhead = 4;
 
 Score BlockBest(const Score* block) {
   Score best = block[0];
@@ -48,37 +52,42 @@ Score ScoreOn(const Ledger& ledger, Policy& policy, DemandIndex demand, NodeInde
 
 ScoreTree::ScoreTree(size_t places) {
   size_t count = std::max<size_t>(places, 1);
+  size_t size = 0;
   do {
     const size_t blocks = (count + kBlock - 1) / kBlock;
-    levels_.emplace_back(blocks * kBlock, kNoFit);
+    starts_.push_back(size);
+    size += blocks * kBlock;
     count = blocks;
   } while (count > 1);
-  levels_.emplace_back(1, kNoFit);
+  starts_.push_back(size);
+  scores_.assign(size + 1, kNoFit);
 }
 
 void ScoreTree::Set(size_t place, Score score) {
-  levels_[0][place] = score;
-  for (size_t level = 1; level < levels_.size(); ++level) {
+  Score was = std::exchange(scores_[place], score);
+  for (size_t level = 1; level < starts_.size() && was != score; ++level) {
     place /= kBlock;
-    const Score best = BlockBest(&levels_[level - 1][place * kBlock]);
-    if (levels_[level][place] == best) return;
-    levels_[level][place] = best;
+    Score& best = scores_[starts_[level] + place];
+    if (was < best && score <= best) return;  // It neither was nor is the block's best.
+    was = best;
+    if (score < best) score = BlockBest(&scores_[starts_[level - 1] + place * kBlock]);
+    best = score;
   }
 }
 
 void ScoreTree::RaiseAll() {
-  for (size_t level = 1; level < levels_.size(); ++level) {
-    const std::vector<Score>& below = levels_[level - 1];
-    for (size_t block = 0; block * kBlock < below.size(); ++block) {
-      levels_[level][block] = BlockBest(&below[block * kBlock]);
+  for (size_t level = 1; level < starts_.size(); ++level) {
+    const Score* below = &scores_[starts_[level - 1]];
+    for (size_t at = starts_[level]; below < &scores_[starts_[level]]; ++at, below += kBlock) {
+      scores_[at] = BlockBest(below);
     }
   }
 }
 
 size_t ScoreTree::BestPlace() const {
   size_t place = 0;
-  for (size_t level = levels_.size() - 1; level-- > 0;) {
-    const auto* block = &levels_[level][place * kBlock];
+  for (size_t level = starts_.size() - 1; level-- > 0;) {
+    const Score* block = &scores_[starts_[level] + place * kBlock];
     place = place * kBlock + static_cast<size_t>(std::find(block, block + kBlock, best()) - block);
   }
   return place;
@@ -86,6 +95,7 @@ size_t ScoreTree::BestPlace() const {
 
 bool Placer::Choose(DemandIndex demand, Placement& placement) {
   if (!policy_.ScoresKeep()) return ScanAll(ledger_, policy_, demand, placement);
+  Follow();
   if (indexes_.size() <= demand) indexes_.resize(ledger_.demands());
   Index& index = indexes_[demand];
   if (index.nodes != ledger_.nodes()) {
@@ -94,51 +104,105 @@ bool Placer::Choose(DemandIndex demand, Placement& placement) {
     Refresh(demand, index);
   }
   bests_.clear();
-  for (size_t i = 0; i < index.trees.size(); ++i) {
-    const Score best = index.trees[i].best();
+  for (const Tree& tree : index.trees) {
+    const Score best = tree.scores.best();
     if (best == kNoFit) continue;
-    bests_.push_back({index.types[i], best, nodes_of_[index.types[i]][index.trees[i].BestPlace()]});
+    bests_.push_back({tree.type, best, rows_[tree.type].nodes[tree.scores.BestPlace()]});
   }
   if (bests_.empty()) return false;
   Finish(ledger_, policy_, demand, bests_, placement);
   return true;
 }
 
-void Placer::PlaceNodes() {
-  place_of_.clear();
-  nodes_of_.assign(ledger_.types(), {});
-  for (NodeIndex node = 0; node < ledger_.nodes(); ++node) {
-    std::vector<NodeIndex>& same = nodes_of_[ledger_.node(node).type];
-    place_of_.push_back(static_cast<uint32_t>(same.size()));
-    same.push_back(node);
+// Brings `rows_` up to the ledger.
+void Placer::Follow() {
+  if (where_.size() != ledger_.nodes()) {
+    where_.clear();
+    rows_.assign(ledger_.types(), {});
+    for (NodeIndex node = 0; node < ledger_.nodes(); ++node) {
+      Row& row = rows_[ledger_.node(node).type];
+      where_.push_back({ledger_.node(node).type, static_cast<uint32_t>(row.nodes.size())});
+      row.nodes.push_back(node);
+      row.changed_at.emplace_back();
+      row.gists.emplace_back();
+      LookAt(node);
+    }
+  } else if (followed_ < ledger_.kept_from()) {
+    for (NodeIndex node = 0; node < ledger_.nodes(); ++node) LookAt(node);
+  } else {
+    for (const NodeIndex node : ledger_.ChangesSince(followed_)) LookAt(node);
   }
+  followed_ = ledger_.now();
 }
 
-Score Placer::ScoreOf(DemandIndex demand, NodeIndex node) {
-  return ScoreOn(ledger_, policy_, demand, node);
+void Placer::LookAt(NodeIndex node) {
+  const NodeState& state = ledger_.node(node);
+  Gist gist{.cpu = state.open && state.slots_free > 0 ? state.cpu_free : -1,
+            .memory = state.memory_free};
+  for (const CardState& card : ledger_.CardsOf(node)) {
+    if (!card.open || card.slots_free <= 0) continue;
+    gist.card_memory = std::max(gist.card_memory, card.memory_free);
+    gist.card_compute = std::max(gist.card_compute, card.compute_free);
+    gist.idle_cards += card.holders == 0 ? 1 : 0;
+  }
+  Row& row = rows_[where_[node].type];
+  row.changed_at[where_[node].place] = state.changed_at;
+  row.gists[where_[node].place] = gist;
+}
+
+Placer::Gist Placer::LeastOf(DemandIndex index, TypeIndex type) const {
+  const Demand& demand = ledger_.demand(index);
+  Gist least{.cpu = demand.cpu_millis, .memory = demand.main_memory.value()};
+  if (demand.count == 0) return least;
+  least.idle_cards = demand.whole || demand.idle_cards ? demand.count : 0;
+  least.card_memory = std::numeric_limits<int64_t>::max();
+  least.card_compute = std::numeric_limits<int32_t>::max();
+  for (const KindIndex kind : ledger_.type(type).kinds) {
+    const Need& need = ledger_.NeedOf(index, kind);
+    if (!need.admitted) continue;
+    least.card_memory = std::min(least.card_memory, need.memory);
+    least.card_compute = std::min(least.card_compute, need.compute);
+  }
+  return least;
+}
+
+Score Placer::ScoreAt(DemandIndex demand, const Tree& tree, size_t place) {
+  const Row& row = rows_[tree.type];
+  const Gist& has = row.gists[place];
+  const Gist& least = tree.least;
+  // No early exits: a branch that is taken by chance costs more.
+  const bool may = (has.cpu >= least.cpu) & (has.memory >= least.memory) &
+                   (has.card_memory >= least.card_memory) &
+                   (has.card_compute >= least.card_compute) & (has.idle_cards >= least.idle_cards);
+  return may ? ScoreOn(ledger_, policy_, demand, row.nodes[place]) : kNoFit;
 }
 
 void Placer::Build(DemandIndex demand, Index& index) {
-  if (place_of_.size() != ledger_.nodes()) PlaceNodes();
   index = {.seen = ledger_.now(), .nodes = ledger_.nodes()};
   index.tree_of.assign(ledger_.types(), -1);
   for (TypeIndex type = 0; type < ledger_.types(); ++type) {
     if (!ledger_.FitsEmpty(demand, type)) continue;
     index.tree_of[type] = static_cast<int32_t>(index.trees.size());
-    index.types.push_back(type);
-    ScoreTree& tree = index.trees.emplace_back(nodes_of_[type].size());
+    const std::vector<NodeIndex>& nodes = rows_[type].nodes;
+    Tree& tree = index.trees.emplace_back(type, LeastOf(demand, type), ScoreTree(nodes.size()));
     // Untouched nodes of one type are all alike, but for named cards.
     std::optional<Score> untouched;
-    for (size_t place = 0; place < nodes_of_[type].size(); ++place) {
-      const NodeIndex node = nodes_of_[type][place];
-      const bool alike =
-          ledger_.node(node).version == 0 && policy_.NodesAlike() && !ledger_.NamesCards(demand);
-      const Score score = alike && untouched ? *untouched : ScoreOf(demand, node);
+    for (size_t place = 0; place < nodes.size(); ++place) {
+      const bool alike = ledger_.node(nodes[place]).version == 0 && policy_.NodesAlike() &&
+                         !ledger_.NamesCards(demand);
+      const Score score = alike && untouched ? *untouched : ScoreAt(demand, tree, place);
       if (alike) untouched = score;
-      tree.SetAlone(place, score);
+      tree.scores.SetAlone(place, score);
     }
-    tree.RaiseAll();
+    tree.scores.RaiseAll();
   }
+}
+
+void Placer::Prefetch(const Index& index, NodeIndex node) const {
+  const Where where = where_[node];
+  const int32_t tree = index.tree_of[where.type];
+  if (tree >= 0) index.trees[static_cast<size_t>(tree)].scores.Prefetch(where.place);
+  policy_.Prefetch(node);
 }
 
 void Placer::Refresh(DemandIndex demand, Index& index) {
@@ -147,23 +211,27 @@ void Placer::Refresh(DemandIndex demand, Index& index) {
   if (index.seen < ledger_.kept_from() || unseen > ledger_.nodes() / 8) {
     // So many that going through all nodes in their order is faster than through the log in its
     // own.
-    for (size_t i = 0; i < index.trees.size(); ++i) {
-      const std::vector<NodeIndex>& nodes = nodes_of_[index.types[i]];
-      for (size_t place = 0; place < nodes.size(); ++place) {
-        if (ledger_.node(nodes[place]).changed_at < index.seen) continue;
-        index.trees[i].SetAlone(place, ScoreOf(demand, nodes[place]));
+    for (Tree& tree : index.trees) {
+      const std::vector<uint64_t>& changed_at = rows_[tree.type].changed_at;
+      for (size_t place = 0; place < changed_at.size(); ++place) {
+        if (changed_at[place] < index.seen) continue;
+        tree.scores.SetAlone(place, ScoreAt(demand, tree, place));
       }
-      index.trees[i].RaiseAll();
+      tree.scores.RaiseAll();
     }
   } else {
     uint64_t at = index.seen;
-    for (const NodeIndex node : ledger_.ChangesSince(index.seen)) {
+    const std::span<const NodeIndex> changes = ledger_.ChangesSince(index.seen);
+    for (size_t i = 0; i < changes.size(); ++i) {
+      if (i + kAhead < changes.size()) Prefetch(index, changes[i + kAhead]);
+      const NodeIndex node = changes[i];
       // Only a node's last change counts.
-      const NodeState& state = ledger_.node(node);
-      if (state.changed_at != at++) continue;
-      const int32_t tree = index.tree_of[state.type];
+      const Where where = where_[node];
+      if (rows_[where.type].changed_at[where.place] != at++) continue;
+      const int32_t tree = index.tree_of[where.type];
       if (tree < 0) continue;
-      index.trees[static_cast<size_t>(tree)].Set(place_of_[node], ScoreOf(demand, node));
+      Tree& its = index.trees[static_cast<size_t>(tree)];
+      its.scores.Set(where.place, ScoreAt(demand, its, where.place));
     }
   }
   index.seen = now;

@@ -31,6 +31,9 @@ class Fgd final : public Policy {
   }
 
   bool ScoreSeesCards() const override { return true; }
+  void Prefetch(NodeIndex node) const override {
+    if (fragments_) fragments_->Prefetch(node);
+  }
 
   // For a part of one card, the first card with the highest score.
   void ChooseCards(const Ledger& ledger, DemandIndex demand, Placement& placement) override {
