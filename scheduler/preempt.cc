@@ -49,12 +49,23 @@ std::map<TeamId, Bytes> Guarantees(const QueueInput& input) {
   return guaranteed;
 }
 
-// The search among the candidates of one place: a card, or a machine if several cards are asked
-// for.
+// A claim of several parts is looked for among all cards, not on one of them: sets that are looked
+// at for it count as so many more.
+int64_t CostOf(const Waiting& one, size_t cards) {
+  const size_t parts = one.more.size() + 1;
+  return one.more.empty() ? 1 : 1 + static_cast<int64_t>(parts * cards / 8);
+}
+
+// The search among the candidates of one place: a card, a machine if several cards are asked for,
+// or all cards for a claim of several parts.
 class Search {
  public:
   Search(const QueueInput& input, const First& first, std::vector<Card> cards)
-      : now_(input.now), first_(first), cards_(std::move(cards)), guaranteed_(Guarantees(input)) {
+      : now_(input.now),
+        first_(first),
+        cards_(std::move(cards)),
+        cost_(CostOf(*first.waiting, cards_.size())),
+        guaranteed_(Guarantees(input)) {
     const Demand demand = internal::ToDemand(first.waiting->request);
     for (const Card& card : cards_) {
       needs_.push_back(NeedOn(demand, internal::KindOf(*card.gpu)));
@@ -71,6 +82,7 @@ class Search {
     std::ranges::sort(candidates_, {}, [&](const Candidate& one) { return LossOf({one}); });
     for (const Candidate& one : candidates_) Remove(one);
     const bool possible = Fits();
+    if (possible && !first_.waiting->more.empty()) BeginWithAll();
     for (const Candidate& one : candidates_) PutBack(one);
     if (possible) Try(0, sets_left);
   }
@@ -114,15 +126,25 @@ class Search {
     return loss;
   }
 
+  // An answer to begin with, where sets are too many to look at each: of all candidates, those that
+  // lose most stay as far as possible. Requires: all are removed.
+  void BeginWithAll() {
+    chosen_ = candidates_;
+    const std::vector<Candidate> needed = Needed();
+    chosen_ = needed;
+    if (Valid()) Keep(needed);
+    chosen_.clear();
+  }
+
   void Try(size_t next, int64_t& sets_left) {
     for (size_t i = next; i < candidates_.size() && sets_left > 0; ++i) {
-      --sets_left;
+      sets_left -= cost_;
       chosen_.push_back(candidates_[i]);
       // A larger set loses more, and is no more within the rules.
       if ((best_.empty() || LossOf(chosen_) < least_) && Valid()) {
         Remove(candidates_[i]);
         if (Fits()) {
-          KeepIfBest();
+          Keep(Needed());
         } else {
           Try(i + 1, sets_left);
         }
@@ -132,17 +154,28 @@ class Search {
     }
   }
 
-  // Without those of the chosen ones that are not needed.
-  void KeepIfBest() {
-    std::vector<Candidate> needed;
-    for (size_t i = chosen_.size(); i-- > 0;) {
-      PutBack(chosen_[i]);
-      if (Fits()) continue;
-      Remove(chosen_[i]);
-      needed.push_back(chosen_[i]);
+  // The chosen ones that are needed, each one. Requires: all of them are removed, as they are after
+  // it.
+  std::vector<Candidate> Needed() {
+    std::vector<Candidate> needed = chosen_;
+    // Several parts may sit so that room is found without one who was needed a moment ago.
+    for (size_t before = needed.size() + 1; before != needed.size();) {
+      before = needed.size();
+      for (size_t i = needed.size(); i-- > 0;) {
+        PutBack(needed[i]);
+        if (Fits()) {
+          needed.erase(needed.begin() + static_cast<std::ptrdiff_t>(i));
+        } else {
+          Remove(needed[i]);
+        }
+      }
     }
     for (const Candidate& one : needed) PutBack(one);
     for (const Candidate& one : chosen_) Remove(one);
+    return needed;
+  }
+
+  void Keep(std::vector<Candidate> needed) {
     Loss loss = LossOf(needed);
     if (!best_.empty() && loss >= least_) return;
     best_ = std::move(needed);
@@ -151,6 +184,8 @@ class Search {
   }
 
   bool Fits() const {
+    if (!first_.waiting->more.empty())
+      return internal::SeatAll(cards_, *first_.waiting).has_value();
     const auto fitting = std::ranges::count_if(
         place_, [&](size_t i) { return NeedFits(needs_[i], internal::StateOf(cards_[i])); });
     return fitting >= first_.waiting->request.count;
@@ -170,6 +205,7 @@ class Search {
   TimePoint now_;
   const First& first_;
   std::vector<Card> cards_;
+  int64_t cost_;  // Of a set.
   std::vector<Need> needs_;
   std::map<TeamId, Bytes> guaranteed_;
   std::map<TeamId, Bytes> held_;
@@ -200,23 +236,26 @@ First FirstOf(const QueueInput& input, std::span<const QueueAnswer> answers) {
       continue;
     }
     const auto team = std::ranges::find(input.teams, one->team, &Team::id);
-    const Bytes then = held[one->team] + internal::MemoryAsked(one->request);
+    const Bytes then = held[one->team] + internal::MemoryAskedByAll(*one);
     return {&*one, team != input.teams.end() && then <= team->memory_guaranteed};
   }
   return {};
 }
 
-// The candidates by place: a card's number, or the number of a machine's first card.
+// The candidates by place: a card, a machine, or all cards.
 using Places =
     std::map<std::pair<NodeId, GpuId>, std::pair<std::vector<size_t>, std::vector<Candidate>>>;
 
 Places PlacesOf(std::span<const Card> cards,
-                const ClaimRequest& request,
+                const Waiting& first,
                 std::span<const Candidate> candidates) {
+  const bool several = first.request.count > 1;
+  const bool anywhere = !first.more.empty();
   std::vector<std::pair<NodeId, GpuId>> place_of;
   Places places;
   for (const Card& card : cards) {
-    place_of.emplace_back(card.gpu->node, request.count > 1 ? GpuId() : card.gpu->id);
+    place_of.emplace_back(anywhere ? NodeId() : card.gpu->node,
+                          anywhere || several ? GpuId() : card.gpu->id);
     const size_t index = place_of.size() - 1;
     places[place_of.back()].first.push_back(index);
   }
@@ -246,16 +285,16 @@ class Then {
   }
 
   std::optional<Preemption> Plan(const PreemptLimits& limits) {
-    const ClaimRequest& request = first_.waiting->request;
-    if (candidates_.empty() || internal::BestFit(cards_, request)) return std::nullopt;
+    const Waiting& first = *first_.waiting;
+    if (candidates_.empty() || internal::SeatAll(cards_, first)) return std::nullopt;
     Search search(input_, first_, cards_);
     search.SetHeld(held_);
     int64_t sets_left = limits.sets_max;
-    for (auto& [place, at] : PlacesOf(cards_, request, candidates_)) {
+    for (auto& [place, at] : PlacesOf(cards_, first, candidates_)) {
       if (!at.second.empty()) search.LookAt(at.first, at.second, sets_left);
     }
     if (search.best().empty()) return std::nullopt;
-    Preemption plan{.claim = first_.waiting->id, .victims = {}, .placement = {}, .until = until_};
+    Preemption plan{.claim = first.id, .victims = {}, .placement = {}, .until = until_};
     for (const Candidate& one : search.best()) plan.victims.push_back(one.holder->claim);
     std::ranges::sort(plan.victims);
     for (const ClaimId& victim : plan.victims) {
@@ -263,27 +302,15 @@ class Then {
     }
     for (Card& card : cards_) card.kept = true;
     for (const size_t i : search.best_place()) cards_[i].kept = false;
-    const std::vector<size_t> chosen = *internal::BestFit(cards_, request);
-    for (const size_t i : chosen) {
-      plan.placement.push_back(internal::AllocationOn(request, cards_[i]));
-    }
-    return Leaves(plan) ? std::optional(plan) : std::nullopt;
+    const std::vector<internal::Seat> seats = *internal::SeatAll(cards_, first);
+    plan.placement = internal::PlacedOn(seats).allocations;
+    // What the reservations keep is not what somebody is ended for.
+    const internal::Reserved reserved(input_);
+    const bool leaves = reserved.empty() || reserved.Leaves({cards_, until_, true}, first, seats);
+    return leaves ? std::optional(plan) : std::nullopt;
   }
 
  private:
-  // What the reservations keep is not what somebody is ended for.
-  bool Leaves(const Preemption& plan) const {
-    const internal::Reserved reserved(input_);
-    if (reserved.empty()) return true;
-    std::vector<internal::Seat> seats;
-    for (const Allocation& allocation : plan.placement) {
-      for (size_t i = 0; i < cards_.size(); ++i) {
-        if (cards_[i].gpu->id == allocation.gpu) seats.push_back({i, allocation});
-      }
-    }
-    return reserved.Leaves({cards_, until_, true}, *first_.waiting, seats);
-  }
-
   bool IsDue(const Holder& one) const {
     return one.ends_at != TimePoint() && one.ends_at <= until_;
   }
@@ -328,8 +355,9 @@ std::optional<Preemption> PlanPreemption(const QueueInput& input,
   const bool anybody = std::ranges::any_of(
       input.holders, [](const Holder& one) { return one.preempt != PreemptRule::kNever; });
   const First first = anybody ? FirstOf(input, answers) : First();
-  if (first.waiting == nullptr || first.waiting->request.count < 1 ||
-      !first.waiting->more.empty()) {
+  const auto asks = [](const ClaimRequest& part) { return part.count > 0; };
+  if (first.waiting == nullptr || !asks(first.waiting->request) ||
+      !std::ranges::all_of(first.waiting->more, asks)) {
     return std::nullopt;
   }
   return Then(input, answers, first).Plan(limits);

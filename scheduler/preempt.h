@@ -20,20 +20,21 @@ struct Preemption {
   ClaimId claim;
   std::vector<ClaimId>
       victims;  // Ascending, at least one; without any one of them it does not fit.
-  std::vector<Allocation> placement;  // Of `claim` then.
+  std::vector<Allocation> placement;  // Of `claim` then, part by part.
   TimePoint until;
 };
 
 struct PreemptLimits {
   // Sets of holders that are looked at; with more, the answer may not be the least loss, but is
-  // still one in which nobody ends for nothing.
+  // still one in which nobody ends for nothing. For a claim of several parts a set counts as so
+  // many more as it takes longer to look at.
   int64_t sets_max = 100'000;
 };
 
 // The holders whose end loses least, for the first claim that waits for cards. nullopt: nobody
 // waits, those who may be ended do not make room, or it fits anyway before their notice is over
-// when holders end as they are due. Nor is anybody ended for a claim of several parts, or for room
-// that is reserved for others.
+// when holders end as they are due. For a claim of several parts room is made for all of them at
+// once, or nobody ends. Nobody is ended for room that is reserved for others.
 //
 // Who may be ended, by its `preempt`:
 //   kBorrowed       what its team borrows, if the first is within what its own team is guaranteed.

@@ -33,7 +33,10 @@ class Seating {
   }
 
   std::optional<std::vector<Seat>> Run() {
-    if (!SeatFrom(0)) return std::nullopt;
+    // Without room for one of them alone, no order of the others helps.
+    const bool each = std::ranges::all_of(
+        parts_, [&](const ClaimRequest* part) { return BestFit(cards_, *part).has_value(); });
+    if (!each || !SeatFrom(0)) return std::nullopt;
     std::vector<Seat> all;
     for (const std::vector<Seat>& part : seats_) all.insert(all.end(), part.begin(), part.end());
     return all;
