@@ -41,6 +41,22 @@ std::optional<ClaimOwner> ParseClaimOwner(std::string_view text) {
   return kOwners.Find(text);
 }
 
+Share ToShare(const ClaimId& claim, const Allocation& allocation) {
+  return {.claim = claim,
+          .memory = allocation.memory,
+          .guarantee = allocation.guarantee,
+          .cap = allocation.cap,
+          .whole = allocation.whole};
+}
+
+Allocation ToAllocation(const GpuId& gpu, const Share& share) {
+  return {.gpu = gpu,
+          .memory = share.memory,
+          .guarantee = share.guarantee,
+          .cap = share.cap,
+          .whole = share.whole};
+}
+
 PastClaim ToPast(const Claim& claim, TimePoint ended_at, std::string reason) {
   return {.id = claim.id,
           .owner_kind = claim.owner_kind,

@@ -8,6 +8,7 @@
 
 #include "base/ids.h"
 #include "base/units.h"
+#include "model/gpu.h"
 
 namespace sluice {
 
@@ -34,9 +35,14 @@ struct Allocation {
   Bytes memory;
   ComputeMillis guarantee;
   ComputeMillis cap;
+  bool whole = false;  // See ClaimRequest.
 
   friend bool operator==(const Allocation&, const Allocation&) = default;
 };
+
+// What the card's row says of the allocation, and the other way.
+Share ToShare(const ClaimId& claim, const Allocation& allocation);
+Allocation ToAllocation(const GpuId& gpu, const Share& share);
 
 // pending → reserved → committed → released; pending or reserved may end as refused or released. A
 // reservation that is taken back (expired, its card went away) returns to pending.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/gpu.h"
 
+#include <algorithm>
+
 #include "model/internal/names.h"
 
 namespace sluice {
@@ -39,6 +41,14 @@ Bytes MemoryFree(const Gpu& gpu) {
 
 bool OpenToShares(const Gpu& gpu) {
   return gpu.mode == GpuMode::kShared && gpu.health == GpuHealth::kHealthy;
+}
+
+bool IsHeldWhole(const Gpu& gpu) {
+  return std::ranges::any_of(gpu.shares, &Share::whole);
+}
+
+bool CarriesShares(const Gpu& gpu) {
+  return !std::ranges::all_of(gpu.shares, &Share::whole);
 }
 
 }  // namespace sluice

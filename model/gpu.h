@@ -26,7 +26,8 @@ struct Share {
   ClaimId claim;
   Bytes memory;
   ComputeMillis guarantee;
-  ComputeMillis cap;  // 0: no cap.
+  ComputeMillis cap;   // 0: no cap.
+  bool whole = false;  // The claim asked for the card for itself.
 
   friend bool operator==(const Share&, const Share&) = default;
 };
@@ -68,5 +69,9 @@ Bytes MemoryHeld(const Gpu& gpu);
 Bytes MemoryFree(const Gpu& gpu);
 // Whether new shares may be placed here at all: mode shared and healthy.
 bool OpenToShares(const Gpu& gpu);
+// Whether somebody has the card for himself.
+bool IsHeldWhole(const Gpu& gpu);
+// Whether claims for parts of the card hold it.
+bool CarriesShares(const Gpu& gpu);
 
 }  // namespace sluice

@@ -55,6 +55,15 @@ struct Pool {
   // guarantee fit, and when all of them work at once each has its part of the sum.
   int compute_overcommit_percent = 100;
 
+  // Of the pool's cards in service at least so many are left to shares: a claim for whole cards
+  // waits rather than take one of them. 0: none. Higher: shares find room sooner, whole cards wait
+  // longer.
+  int floor_cards = 0;
+  // At most so many of the cards carry shares at once; the others stay whole. 0: as many as there
+  // are. Lower: whole cards are there sooner, shares wait longer. At least the floor, if both are
+  // there.
+  int ceiling_cards = 0;
+
   PreemptRule preempt = PreemptRule::kNever;
   // From the message to the end of a desktop that gives way or is moved. Shorter: less time to save
   // one's work; longer: who is entitled waits longer.

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "scheduler/internal/bounds.h"
 #include "scheduler/internal/holdings.h"
 
 namespace sluice::scheduler {
@@ -33,10 +34,6 @@ std::optional<Demand> PartOf(const Movable& one, const std::vector<Part>& parts)
   demand.guarantee = first.guarantee;
   demand.by_memory = false;
   return demand;
-}
-
-Allocation On(const Card& card, const Share& share) {
-  return {card.gpu->id, share.memory, share.guarantee, share.cap};
 }
 
 // Who can be moved, and what each asks of a card.
@@ -129,9 +126,10 @@ class Planner {
     const std::vector<size_t> to = Room(one.demand, from, own);
     if (to.empty()) return false;
     Relocation move{one.movable->claim, {}, {}};
-    for (const Part& part : *one.parts) move.from.push_back(On(cards_[part.card], part.share));
+    for (const Part& part : *one.parts)
+      move.from.push_back(ToAllocation(cards_[part.card].gpu->id, part.share));
     for (const size_t card : to) {
-      move.to.push_back(On(cards_[card], one.parts->front().share));
+      move.to.push_back(ToAllocation(cards_[card].gpu->id, one.parts->front().share));
       emptied.memory += move.to.back().memory;
       emptied.onto.push_back(card);
     }
@@ -204,9 +202,7 @@ std::vector<Allocation> HeldBy(const std::vector<Gpu>& gpus, const ClaimId& clai
   std::vector<Allocation> held;
   for (const Gpu& gpu : gpus) {
     for (const Share& share : gpu.shares) {
-      if (share.claim == claim) {
-        held.push_back({gpu.id, share.memory, share.guarantee, share.cap});
-      }
+      if (share.claim == claim) held.push_back(ToAllocation(gpu.id, share));
     }
   }
   return held;
@@ -219,7 +215,9 @@ bool HasRoom(const Gpu& gpu, const Allocation& allocation) {
   return MemoryFree(gpu) >= allocation.memory && computes;
 }
 
-bool DoMove(std::vector<Gpu>& gpus, const Relocation& move) {
+bool DoMove(Snapshot& fleet, const Relocation& move) {
+  std::vector<Gpu>& gpus = fleet.gpus;
+  const std::vector<Card> before = internal::ToCards(fleet);
   std::vector<Allocation> held = HeldBy(gpus, move.claim);
   std::vector<Allocation> from = move.from;
   std::ranges::sort(held, {}, &Allocation::gpu);
@@ -231,9 +229,11 @@ bool DoMove(std::vector<Gpu>& gpus, const Relocation& move) {
   for (const Allocation& part : move.to) {
     const auto gpu = std::ranges::find(gpus, part.gpu, &Gpu::id);
     if (gpu == gpus.end() || !HasRoom(*gpu, part)) return false;
-    gpu->shares.push_back({move.claim, part.memory, part.guarantee, part.cap});
+    gpu->shares.push_back(ToShare(move.claim, part));
   }
-  return true;
+  const int opened =
+      internal::CountsOf(internal::ToCards(fleet)).carrying - internal::CountsOf(before).carrying;
+  return opened <= internal::BudgetFor(before, /*whole=*/false);
 }
 
 }  // namespace
@@ -245,12 +245,12 @@ Consolidation PlanConsolidation(const Snapshot& snapshot,
 }
 
 std::vector<Relocation> StillPossible(const Snapshot& snapshot, std::span<const Relocation> moves) {
-  std::vector<Gpu> gpus = snapshot.gpus;
+  Snapshot fleet = snapshot;
   std::vector<Relocation> possible;
   for (const Relocation& move : moves) {
-    std::vector<Gpu> then = gpus;
+    Snapshot then = fleet;
     if (!DoMove(then, move)) continue;
-    gpus = std::move(then);
+    fleet = std::move(then);
     possible.push_back(move);
   }
   return possible;

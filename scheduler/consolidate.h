@@ -53,7 +53,8 @@ Consolidation PlanConsolidation(const Snapshot& snapshot,
                                 const ConsolidationOptions& options);
 
 // Those of `moves` that can be done as things stand, one after the other: the claim holds what it
-// is to leave, and the cards have room for it.
+// is to leave, the cards have room for it, and no more of them carry shares then than the ceiling
+// allows or than now.
 std::vector<Relocation> StillPossible(const Snapshot& snapshot, std::span<const Relocation> moves);
 
 }  // namespace sluice::scheduler

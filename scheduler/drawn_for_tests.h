@@ -20,6 +20,11 @@ inline Gpu SomeCard(Dice& dice, int number) {
   if (dice.OneIn(3)) gpu.model = "NVIDIA L4";
   if (dice.OneIn(8)) gpu.health = GpuHealth::kStale;
   if (dice.OneIn(10)) gpu.mode = GpuMode::kCordoned;
+  if (dice.OneIn(8)) {
+    gpu.shares.push_back(
+        ToShare(ClaimId(gpu.id.text() + ".w"), {gpu.id, gpu.memory, gpu.compute, {}, true}));
+    return gpu;
+  }
   for (int i = dice.Roll(5); i > 0; --i) {
     const Bytes memory = MiB(256 * (1 + dice.Roll(40)));
     if (MemoryHeld(gpu) + memory > gpu.memory) break;
@@ -30,9 +35,18 @@ inline Gpu SomeCard(Dice& dice, int number) {
   return gpu;
 }
 
+// Often with a floor, a ceiling, or both.
+inline CardBounds SomeBounds(Dice& dice, int cards) {
+  CardBounds bounds;
+  if (dice.OneIn(2)) bounds.ceiling = 1 + dice.Roll(cards + 1);
+  if (dice.OneIn(2)) bounds.floor = dice.Roll((bounds.ceiling > 0 ? bounds.ceiling : cards) + 1);
+  return bounds;
+}
+
 inline Snapshot SomeFleet(Dice& dice) {
   Snapshot snapshot;
   for (int i = dice.Roll(7); i > 0; --i) snapshot.gpus.push_back(SomeCard(dice, i));
+  snapshot.rules.bounds = SomeBounds(dice, static_cast<int>(snapshot.gpus.size()));
   return snapshot;
 }
 
@@ -67,10 +81,27 @@ inline bool OneFits(const Gpu& gpu, const ClaimRequest& request) {
   return MemoryHeld(gpu) + request.memory <= gpu.memory && guaranteed <= 1000;
 }
 
-inline bool Fits(const Snapshot& snapshot, const ClaimRequest& request) {
-  std::map<NodeId, int> fitting;
+// The oracle: so many idle cards may be given to such a request, counted from the cards' rows.
+inline int IdleLeft(const Snapshot& snapshot, const ClaimRequest& request) {
+  int left = 0;
+  int carrying = 0;
   for (const Gpu& gpu : snapshot.gpus) {
-    if (OneFits(gpu, request) && ++fitting[gpu.node] == request.count) return true;
+    if (OpenToShares(gpu) && !IsHeldWhole(gpu)) ++left;
+    if (CarriesShares(gpu)) ++carrying;
+  }
+  const CardBounds& bounds = snapshot.rules.bounds;
+  if (request.whole) return bounds.floor == 0 ? 1'000 : std::max(left - bounds.floor, 0);
+  return bounds.ceiling == 0 ? 1'000 : std::max(bounds.ceiling - carrying, 0);
+}
+
+inline bool Fits(const Snapshot& snapshot, const ClaimRequest& request) {
+  const int idle_left = IdleLeft(snapshot, request);
+  std::map<NodeId, std::pair<int, int>> fitting;  // In use, and idle.
+  for (const Gpu& gpu : snapshot.gpus) {
+    if (!OneFits(gpu, request)) continue;
+    auto& [used, idle] = fitting[gpu.node];
+    ++(gpu.shares.empty() ? idle : used);
+    if (used + std::min(idle, idle_left) >= request.count) return true;
   }
   return false;
 }
@@ -83,7 +114,7 @@ inline const Gpu& CardOf(const Snapshot& snapshot, const GpuId& id) {
 inline void Apply(Snapshot& snapshot, const ClaimId& claim, const Placed& placed) {
   for (const Allocation& allocation : placed.allocations) {
     std::ranges::find(snapshot.gpus, allocation.gpu, &Gpu::id)
-        ->shares.push_back({claim, allocation.memory, allocation.guarantee, allocation.cap});
+        ->shares.push_back(ToShare(claim, allocation));
   }
 }
 
@@ -93,13 +124,17 @@ inline void ExpectSound(const Snapshot& snapshot,
   ASSERT_EQ(placed.allocations.size(), static_cast<size_t>(request.count));
   std::set<GpuId> cards;
   std::set<NodeId> nodes;
+  int opened = 0;
   for (const Allocation& allocation : placed.allocations) {
     const Gpu& gpu = CardOf(snapshot, allocation.gpu);
     EXPECT_TRUE(cards.insert(gpu.id).second) << "one card twice";
     nodes.insert(gpu.node);
     EXPECT_TRUE(OneFits(gpu, request)) << gpu.id.text();
     EXPECT_EQ(allocation.memory, request.whole ? gpu.memory : request.memory);
+    EXPECT_EQ(allocation.whole, request.whole);
+    opened += gpu.shares.empty() ? 1 : 0;
   }
+  EXPECT_LE(opened, IdleLeft(snapshot, request)) << "past the floor or the ceiling";
   EXPECT_EQ(nodes.size(), 1u) << "cards of several machines";
 }
 

@@ -115,7 +115,7 @@ class Future {
     starts_[one.id] = now_;
     for (const Allocation& a : placed.allocations) {
       Gpu& gpu = *std::ranges::find(fleet_.gpus, a.gpu, &Gpu::id);
-      gpu.shares.push_back({one.id, a.memory, a.guarantee, a.cap});
+      gpu.shares.push_back(ToShare(one.id, a));
     }
     Holder holder{.claim = one.id, .team = one.team, .held_since = now_, .kind = one.kind};
     if (one.run_for > Duration(0)) holder.ends_at = now_ + one.run_for;

@@ -24,11 +24,16 @@ Bytes LargestShare(const CardKind& kind) {
   return std::ranges::max_element(kind.cut.pieces, {}, &Piece::memory)->memory;
 }
 
+bool IsBound(Service service) {
+  return service == Service::kForShares || service == Service::kForWhole;
+}
+
 // What the card is, before what is free on it.
 Verdict JudgeKind(const Ledger& ledger, DemandIndex index, CardIndex card) {
   const Demand& demand = ledger.demand(index);
   const CardKind& kind = ledger.kind(ledger.card(card).kind);
-  if (const Service service = ledger.service(card); service != Service::kOpen) {
+  if (const Service service = ledger.service(card);
+      service != Service::kOpen && !IsBound(service)) {
     return {Check::kService, service, 0};
   }
   if (!TakesName(demand, ledger.card_id(card))) return {Check::kName, Service::kOpen, 0};
@@ -59,7 +64,12 @@ Verdict JudgeRoom(const Ledger& ledger, DemandIndex demand, CardIndex index) {
   if (card.memory_free < need.memory) return {Check::kMemory, Service::kOpen, memory};
   if (card.compute_free < need.compute) return {Check::kCompute, Service::kOpen, compute};
   if (card.slots_free < 1) return {Check::kSlots, Service::kOpen, 0};
-  if (!NeedFits(need, card)) return {Check::kPlaces, Service::kOpen, 0};
+  if (need.width > 0 && StartsLeft(need.starts, need.width, card.taken) == 0) {
+    return {Check::kPlaces, Service::kOpen, 0};
+  }
+  if (const Service service = ledger.service(index); IsBound(service)) {
+    return {Check::kBounds, service, 0};
+  }
   return {};
 }
 
@@ -213,6 +223,8 @@ class Alternatives {
 
 constexpr std::pair<Service, const char*> kServiceWords[] = {
     {Service::kKept, "kept for others"},
+    {Service::kForShares, "kept for shares"},
+    {Service::kForWhole, "kept whole"},
     {Service::kWhole, "given out whole"},
     {Service::kPassthrough, "held for passthrough"},
     {Service::kPartitioned, "divided into parts"},
@@ -267,15 +279,23 @@ std::string Figure(const Finding& finding, MemoryWords memory) {
 }
 
 const char* WordsOf(Check check, Service service) {
-  if (check != Check::kService) {
+  if (check != Check::kService && check != Check::kBounds) {
     return std::ranges::find(kPhrases, check, &Phrase::check)->words;
   }
   return std::ranges::find(kServiceWords, service, &std::pair<Service, const char*>::first)->second;
 }
 
+// "floor 3", "ceiling 3".
+std::string BoundWords(Service service, int64_t bound) {
+  return (service == Service::kForShares ? "floor " : "ceiling ") + std::to_string(bound);
+}
+
 std::string ToWords(const Finding& finding, MemoryWords memory) {
   const std::string words =
       std::to_string(finding.count) + " " + WordsOf(finding.check, finding.service);
+  if (finding.check == Check::kBounds) {
+    return words + " (" + BoundWords(finding.service, finding.most) + ")";
+  }
   const Phrase* phrase = std::ranges::find(kPhrases, finding.check, &Phrase::check);
   if (phrase == std::end(kPhrases) || *phrase->most == '\0') return words;
   return words + " (" + phrase->most + Figure(finding, memory) + ")";
@@ -359,6 +379,8 @@ std::string ToWords(const Verdict& verdict, MemoryWords memory) {
       return words + " (has " + figure + ")";
     case Check::kTogether:
       return words + " (" + figure + " together)";
+    case Check::kBounds:
+      return words + " (" + BoundWords(verdict.service, verdict.free) + ")";
     default:
       return words;
   }

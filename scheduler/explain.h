@@ -29,6 +29,7 @@ enum class Check {
   kCompute,  // Millis.
   kSlots,
   kPlaces,    // Pieces lie at fixed places, and none of those for this one is left.
+  kBounds,    // It is idle, and its pool leaves it to shares or keeps it whole; see service. Cards.
   kTogether,  // It fits this card, but too few cards of one machine. Cards.
   kOneNuma,   // It fits enough cards of the machine, but too few on one NUMA node. Cards.
   kNone,      // It fits.
@@ -38,7 +39,8 @@ enum class Check {
 struct Verdict {
   Check check = Check::kNone;
   Service service = Service::kOpen;
-  int64_t free = 0;  // What there is of what is missing, in the unit named beside the check.
+  int64_t free = 0;  // What there is of what is missing, in the unit named beside the check; of
+                     // kBounds, the pool's floor or ceiling.
 };
 // Requires: the card is of the node; the demand asks for cards.
 Verdict JudgeCard(const Ledger& ledger, DemandIndex demand, NodeIndex node, CardIndex card);

@@ -160,6 +160,11 @@ bool OnlyIdle(const Demand& demand, const CardKind& kind) {
          (!kind.cut.pieces.empty() && PiecesThatDo(demand, kind) == 0);
 }
 
+bool ClosedByBounds(const Ledger& ledger, CardIndex card) {
+  const Service service = ledger.service(card);
+  return service == Service::kForShares || service == Service::kForWhole;
+}
+
 // Looks afresh whether what is named does stand in the way, and everything named before does not.
 bool StandsInTheWay(const Ledger& ledger, DemandIndex index, CardIndex card, Check check) {
   const Demand& demand = ledger.demand(index);
@@ -179,7 +184,7 @@ bool StandsInTheWay(const Ledger& ledger, DemandIndex index, CardIndex card, Che
     case Check::kMachineClosed:
       return !node.open;
     case Check::kService:
-      return ledger.service(card) != Service::kOpen;
+      return ledger.service(card) != Service::kOpen && !ClosedByBounds(ledger, card);
     case Check::kName:
       return (!demand.only.empty() && !has(demand.only, ledger.card_id(card))) ||
              has(demand.never, ledger.card_id(card));
@@ -214,6 +219,8 @@ bool StandsInTheWay(const Ledger& ledger, DemandIndex index, CardIndex card, Che
       return need.width > 0 &&
              !ChoosePlaces(kind.cut, need.starts, need.width, state.taken).has_value();
     }
+    case Check::kBounds:
+      return ClosedByBounds(ledger, card);
     case Check::kTogether:
       return fitting < demand.count;
     case Check::kOneNuma:
@@ -240,6 +247,10 @@ TEST(ExplainProperty, NeverLies) {
       const DemandIndex demand = demands[static_cast<size_t>(dice.Roll(8))];
       Placement placement;
       if (ScanAll(ledger, *policy, demand, placement)) ledger.Bind(demand, placement);
+    }
+    for (CardIndex card = 0; card < ledger.cards(); ++card) {
+      if (ledger.service(card) != Service::kOpen || !dice.OneIn(6)) continue;
+      ledger.SetService(card, dice.OneIn(2) ? Service::kForShares : Service::kForWhole);
     }
     for (const DemandIndex demand : demands) {
       const Explanation explanation = Explain(ledger, demand);

@@ -37,6 +37,10 @@ inline constexpr int kCardsPerNodeMax = 65'535;
 enum class Service : uint8_t {
   kOpen,
   kKept,  // For somebody else; set by who keeps it.
+  // By the floor and by the ceiling of the pool: a claim for whole cards, or for shares, finds the
+  // card closed when all else is well. Set by who knows the claim.
+  kForShares,
+  kForWhole,
   kWhole,
   kPassthrough,
   kPartitioned,

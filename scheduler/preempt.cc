@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "scheduler/internal/bounds.h"
 #include "scheduler/internal/gang.h"
 #include "scheduler/internal/holdings.h"
 #include "scheduler/internal/reserved.h"
@@ -184,11 +185,15 @@ class Search {
   }
 
   bool Fits() const {
+    const ClaimRequest& request = first_.waiting->request;
     if (!first_.waiting->more.empty())
       return internal::SeatAll(cards_, *first_.waiting).has_value();
-    const auto fitting = std::ranges::count_if(
-        place_, [&](size_t i) { return NeedFits(needs_[i], internal::StateOf(cards_[i])); });
-    return fitting >= first_.waiting->request.count;
+    int idle_left = internal::BudgetFor(cards_, request.whole);
+    const auto fitting = std::ranges::count_if(place_, [&](size_t i) {
+      return NeedFits(needs_[i], internal::StateOf(cards_[i])) &&
+             (cards_[i].shares > 0 || idle_left-- > 0);
+    });
+    return fitting >= request.count;
   }
 
   void Remove(const Candidate& one) {
@@ -196,9 +201,7 @@ class Search {
   }
   void PutBack(const Candidate& one) {
     for (const Part& part : *one.parts) {
-      const Share& share = part.share;
-      internal::Take(cards_[part.card],
-                     {cards_[part.card].gpu->id, share.memory, share.guarantee, share.cap});
+      internal::Take(cards_[part.card], ToAllocation(cards_[part.card].gpu->id, part.share));
     }
   }
 

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "scheduler/internal/bounds.h"
 #include "scheduler/internal/gang.h"
 #include "scheduler/internal/holdings.h"
 #include "scheduler/internal/reserved.h"
@@ -19,6 +20,7 @@ using internal::Card;
 using internal::Moment;
 using internal::Reserved;
 using internal::Seat;
+using internal::Use;
 
 // When and on what a claim fits first, if it is known.
 struct Promise {
@@ -153,13 +155,45 @@ class Walk {
     head_ = &one;
     said_.clear();
     promise_ = PromiseOf(reserved_, cards_, one, input_.holders);
-    kept_.assign(cards_.size(), false);
+    kept_.assign(cards_.size(), {});
     if (promise_) {
-      for (const Seat& seat : promise_->seats) kept_[seat.card] = true;
+      for (const Seat& seat : promise_->seats) {
+        kept_[seat.card] = {true, seat.allocation.whole ? Use::kWhole : Use::kShares};
+      }
+      KeepWhatComesFree();
     } else {
-      for (const size_t card : internal::SoonestAll(cards_, one)) kept_[card] = true;
+      for (const auto& [card, use] : internal::SoonestAll(cards_, one)) kept_[card] = {true, use};
+      KeepWhatMustComeFree();
     }
     return promise_ ? std::optional(promise_->at) : std::nullopt;
+  }
+
+  // Below the ceiling there may be room for the first only because other cards carry no shares any
+  // more by then.
+  void KeepWhatComesFree() {
+    if (input_.snapshot.rules.bounds.ceiling == 0) return;
+    for (size_t i = 0; i < cards_.size(); ++i) {
+      if (cards_[i].shares > 0 && promise_->cards[i].shares == 0) kept_[i].kept = true;
+    }
+  }
+
+  // Where more cards carry shares, with those that are kept, than the ceiling allows, so many of
+  // them are left to run empty.
+  void KeepWhatMustComeFree() {
+    std::vector<Card> all = cards_;
+    for (size_t i = 0; i < all.size(); ++i) all[i].kept_as = kept_[i].as;
+    int beyond = internal::CountsOf(all).carrying - input_.snapshot.rules.bounds.ceiling;
+    if (input_.snapshot.rules.bounds.ceiling == 0 || beyond <= 0) return;
+    std::vector<size_t> others;
+    for (size_t i = 0; i < cards_.size(); ++i) {
+      if (cards_[i].shares > cards_[i].wholes && !kept_[i].kept) others.push_back(i);
+    }
+    std::ranges::sort(others, {}, [&](size_t i) {
+      return std::tuple(cards_[i].shares, cards_[i].memory_held, std::cref(cards_[i].gpu->id));
+    });
+    for (const size_t i : others) {
+      if (beyond-- > 0) kept_[i].kept = true;
+    }
   }
 
   bool EndsBeforePromise(const Waiting& one) const {
@@ -223,10 +257,13 @@ class Walk {
     const auto* const placed = std::get_if<Placed>(&decision);
     if (head_ == nullptr || placed == nullptr || HoldsPromise(one, *placed)) return decision;
     std::vector<Card> others = cards_;
-    for (size_t i = 0; i < others.size(); ++i) others[i].kept = kept_[i];
+    for (size_t i = 0; i < others.size(); ++i) {
+      others[i].kept = kept_[i].kept;
+      others[i].kept_as = kept_[i].as;
+    }
     Decision beside = DecideBesideReserved(others, one);
-    if (!std::holds_alternative<WaitFor>(beside) || !input_.words) return beside;
-    return internal::SayKept(cards_, one.request);
+    if (std::holds_alternative<Placed>(beside)) return beside;
+    return input_.words ? internal::SayKept(cards_, one.request) : WaitFor{};
   }
 
   const QueueInput& input_;
@@ -236,7 +273,11 @@ class Walk {
   int waiting_ = 0;
   const Waiting* head_ = nullptr;
   std::optional<Promise> promise_;
-  std::vector<bool> kept_;
+  struct Kept {
+    bool kept = false;
+    Use as = Use::kIdle;  // What it is kept for.
+  };
+  std::vector<Kept> kept_;
   struct Said {
     const Waiting* of = nullptr;
     bool passes = false;  // It ends before the promise.

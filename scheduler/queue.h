@@ -81,7 +81,7 @@ struct QueueAnswer {
 // The first claim that waits for cards is promised the time at which it fits if holders end when
 // due. A later claim passes it only if the promise holds all the same: it ends before, or leaves
 // enough. Where no end is known, the cards on which the first would fit soonest by memory are kept
-// for it.
+// for it. What is kept counts for the bounds of the pool as what it is kept for.
 // Of a reservation nobody takes anything but its team: a claim that is not due to end before it
 // starts is placed only if as many of its cards can be given to the team at its time as without the
 // claim. What a team has reserved it gets past the first in the queue, who is promised nothing that

@@ -151,7 +151,7 @@ TEST(Decide, PutsSeveralCardsOnOneMachine) {
 TEST(Decide, GivesAWholeCardOnlyWhenItIsUnused) {
   const std::vector<Gpu> fleet = {Card("a", 24_GiB, {1_GiB}), Card("b", 80_GiB)};
   const Decision decision = Decide({fleet}, AskWhole());
-  const Allocation expected{GpuId("b"), 80_GiB, ComputeMillis(1000), ComputeMillis(0)};
+  const Allocation expected{GpuId("b"), 80_GiB, ComputeMillis(1000), ComputeMillis(0), true};
   EXPECT_EQ(std::get<Placed>(decision).allocations, std::vector{expected});
 }
 

@@ -116,7 +116,7 @@ class Run {
   void Begin(size_t i, const Placed& placed) {
     const TimedClaim& claim = claims_[i];
     for (const Allocation& a : placed.allocations) {
-      fleet_.gpus[card_of_.at(a.gpu)].shares.push_back({claim.id, a.memory, a.guarantee, a.cap});
+      fleet_.gpus[card_of_.at(a.gpu)].shares.push_back(ToShare(claim.id, a));
     }
     const TimePoint end = now_ + claim.runs;
     holders_.push_back({.claim = claim.id,

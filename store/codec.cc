@@ -24,6 +24,7 @@ void Fields(V& v, T& share) {
   v("memory", share.memory);
   v("guarantee", share.guarantee);
   v("cap", share.cap);
+  v("whole", share.whole);
 }
 
 template <typename V, Like<Gpu> T>
@@ -66,6 +67,7 @@ void Fields(V& v, T& allocation) {
   v("memory", allocation.memory);
   v("guarantee", allocation.guarantee);
   v("cap", allocation.cap);
+  v("whole", allocation.whole);
 }
 
 template <typename V, Like<Claim> T>
@@ -167,6 +169,8 @@ void Fields(V& v, T& pool) {
   v("strict_priority", pool.strict_priority);
   v("placement", pool.placement);
   v("compute_overcommit_percent", pool.compute_overcommit_percent);
+  v("floor_cards", pool.floor_cards);
+  v("ceiling_cards", pool.ceiling_cards);
   v("preempt", pool.preempt);
   v("preempt_notice", pool.preempt_notice);
 }
@@ -423,6 +427,18 @@ class Reader {
   std::string wrong_;
 };
 
+// What a row of before a field was there says of it by other fields.
+template <typename T>
+void ReadOld(const Json& /*json*/, T& /*value*/) {}
+
+// Who had all of a card's memory had the card.
+void ReadOld(const Json& json, Gpu& gpu) {
+  for (size_t i = 0; i < gpu.shares.size(); ++i) {
+    if (json["shares"][i].contains("whole")) continue;
+    gpu.shares[i].whole = gpu.shares[i].memory >= gpu.memory;
+  }
+}
+
 // Text that is not UTF-8 (a command line may hold any bytes) is stored with U+FFFD in its place.
 template <typename T>
 std::string EncodeAny(const T& value) {
@@ -445,6 +461,7 @@ Result<T> DecodeAny(std::string_view text) {
         Code::kDataLoss,
         fmt::format("stored {} {} cannot be read: member {} is wrong", kind, id, reader.wrong()));
   }
+  ReadOld(json, value);
   return value;
 }
 

@@ -135,6 +135,8 @@ Pool SomePool() {
   pool.strict_priority = true;
   pool.placement = PlacementPolicy::kSluice;
   pool.compute_overcommit_percent = 150;
+  pool.floor_cards = 2;
+  pool.ceiling_cards = 3;
   pool.preempt = PreemptRule::kBorrowed;
   pool.preempt_notice = Duration(7);
   return pool;

@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "scheduler/internal/bounds.h"
 #include "scheduler/ledger.h"
 #include "scheduler/placer.h"
 #include "scheduler/policy.h"
@@ -33,9 +34,10 @@ std::vector<std::vector<size_t>> GroupsByNode(std::span<const Card> cards,
   return groups;
 }
 
-// The cards as a ledger, machines and their cards by id.
+// The cards as a ledger, machines and their cards by id; `request`: as it finds them within the
+// bounds of their pool.
 struct CardLedger {
-  explicit CardLedger(std::span<const Card> cards) {
+  explicit CardLedger(std::span<const Card> cards, const ClaimRequest* request = nullptr) {
     for (size_t i = 0; i < cards.size(); ++i) order.push_back(i);
     std::ranges::sort(order, {}, [&](size_t i) {
       return std::tuple(std::cref(cards[i].gpu->node), std::cref(cards[i].gpu->id));
@@ -52,6 +54,7 @@ struct CardLedger {
                             .numa = gpu.numa_node});
     }
     if (!order.empty()) Add(cards, node);
+    if (request != nullptr) Close(ClosedTo(cards, *request), request->whole);
   }
 
   // Berths on cards that are not here are left out.
@@ -92,25 +95,29 @@ struct CardLedger {
     }
     spec.cards.clear();
   }
+
+  void Close(const std::vector<bool>& closed, bool whole) {
+    if (closed.empty()) return;
+    for (size_t at = 0; at < order.size(); ++at) {
+      if (!closed[order[at]]) continue;
+      ledger.SetService(static_cast<CardIndex>(at),
+                        whole ? Service::kForShares : Service::kForWhole);
+    }
+  }
 };
 
-// Whether `fits` is true of as many cards of one machine as are asked for.
-template <typename Fits>
-bool Together(std::span<const Card> cards, int count, Fits&& fits) {
+// Whether enough cards of one machine have room, which all policies need: a quick look before the
+// cards are put to one.
+bool EnoughRoom(std::span<const Card> cards, const ClaimRequest& request) {
+  const Demand demand = ToDemand(request);
+  const std::vector<Need> needs = NeedsOf(cards, demand);
+  const int budget = BudgetFor(cards, request.whole);
   std::vector<int> found(cards.size(), 0);  // By the machine's first card.
-  for (const Card& card : cards) {
-    if (fits(card) && ++found[card.mate] >= count) return true;
-  }
-  return false;
-}
-
-// What the request takes, by the first card of each kind.
-std::vector<Need> NeedsOf(std::span<const Card> cards, const Demand& demand) {
-  std::vector<Need> needs(cards.size());
-  for (size_t i = 0; i < cards.size(); ++i) {
-    if (cards[i].like == i) needs[i] = NeedOn(demand, KindOf(*cards[i].gpu));
-  }
-  return needs;
+  std::vector<int> idle(cards.size(), 0);
+  return std::ranges::any_of(cards, [&](const Card& card) {
+    return NeedFits(needs[card.like], StateOf(card)) && TakesName(demand, card.gpu->id) &&
+           (card.shares > 0 || ++idle[card.mate] <= budget) && ++found[card.mate] >= request.count;
+  });
 }
 
 bool SameKind(const Gpu& a, const Gpu& b) {
@@ -134,6 +141,17 @@ std::unique_ptr<Policy> PolicyOn(CardLedger& fleet, const PlacementRules* rules)
   return MakeSluice(std::move(mix), fleet.TargetsOf(rules->berths));
 }
 
+// Cards whose coming free does not help a request that the bounds hold back: beside the idle ones
+// that are closed to it, for whole cards those that carry shares, for shares those given out whole.
+std::vector<bool> BeyondBudget(std::span<const Card> cards, const ClaimRequest& request) {
+  std::vector<bool> beyond = ClosedTo(cards, request);
+  if (beyond.empty()) return std::vector<bool>(cards.size(), false);
+  for (size_t i = 0; i < cards.size(); ++i) {
+    if (cards[i].shares > 0 && (cards[i].wholes > 0) != request.whole) beyond[i] = true;
+  }
+  return beyond;
+}
+
 }  // namespace
 
 CardKind KindOf(const Gpu& gpu) {
@@ -154,7 +172,10 @@ CardState StateOf(const Card& card) {
 
 std::vector<Card> ToCards(const Snapshot& snapshot) {
   std::vector<Card> cards = ToCards(snapshot.gpus);
-  for (Card& card : cards) card.rules = &snapshot.rules;
+  for (Card& card : cards) {
+    card.rules = &snapshot.rules;
+    card.bounds = snapshot.rules.bounds;
+  }
   return cards;
 }
 
@@ -164,7 +185,7 @@ std::vector<Card> ToCards(std::span<const Gpu> gpus) {
   for (const Gpu& gpu : gpus) {
     Card card{.gpu = &gpu, .open = OpenToShares(gpu)};
     for (const Share& share : gpu.shares) {
-      Take(card, {gpu.id, share.memory, share.guarantee, share.cap});
+      Take(card, ToAllocation(gpu.id, share));
     }
     cards.push_back(card);
   }
@@ -184,19 +205,21 @@ std::vector<Card> ToCards(std::span<const Gpu> gpus) {
   return cards;
 }
 
-bool MayFit(std::span<const Card> cards, const ClaimRequest& request) {
-  const Demand demand = ToDemand(request);
-  const std::vector<Need> needs = NeedsOf(cards, demand);
-  return Together(cards, request.count, [&](const Card& card) {
-    return NeedFits(needs[card.like], StateOf(card)) && TakesName(demand, card.gpu->id);
-  });
+std::vector<Need> NeedsOf(std::span<const Card> cards, const Demand& demand) {
+  std::vector<Need> needs(cards.size());
+  for (size_t i = 0; i < cards.size(); ++i) {
+    if (cards[i].like == i) needs[i] = NeedOn(demand, KindOf(*cards[i].gpu));
+  }
+  return needs;
 }
 
 bool EverRoom(std::span<const Card> cards, const ClaimRequest& request) {
   const Demand demand = ToDemand(request);
   const std::vector<Need> needs = NeedsOf(cards, demand);
-  return Together(cards, request.count, [&](const Card& card) {
-    return needs[card.like].admitted && TakesName(demand, card.gpu->id);
+  std::vector<int> found(cards.size(), 0);  // By the machine's first card.
+  return std::ranges::any_of(cards, [&](const Card& card) {
+    return needs[card.like].admitted && TakesName(demand, card.gpu->id) &&
+           ++found[card.mate] >= request.count;
   });
 }
 
@@ -225,25 +248,28 @@ Allocation AllocationOn(const ClaimRequest& request, const Card& card) {
   return {card.gpu->id,
           Bytes(need.memory),
           ComputeMillis(ComputeTaken(need, StateOf(card))),
-          request.whole ? ComputeMillis(0) : request.cap};
+          request.whole ? ComputeMillis(0) : request.cap,
+          request.whole};
 }
 
 void Take(Card& card, const Allocation& allocation) {
   card.memory_held += allocation.memory;
   card.compute_held += allocation.guarantee;
   ++card.shares;
+  card.wholes += allocation.whole ? 1 : 0;
 }
 
 void GiveBack(Card& card, const Share& share) {
   card.memory_held -= share.memory;
   card.compute_held -= share.guarantee;
   --card.shares;
+  card.wholes -= share.whole ? 1 : 0;
 }
 
 std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
                                            const ClaimRequest& request) {
-  if (request.count < 1 || !MayFit(cards, request)) return std::nullopt;
-  CardLedger fleet(cards);
+  if (request.count < 1 || !EnoughRoom(cards, request)) return std::nullopt;
+  CardLedger fleet(cards, &request);
   const DemandIndex demand = fleet.ledger.Intern(ToDemand(request));
   const std::unique_ptr<Policy> policy = PolicyOn(fleet, cards.empty() ? nullptr : cards[0].rules);
   Placement placement;
@@ -253,31 +279,68 @@ std::optional<std::vector<size_t>> BestFit(std::span<const Card> cards,
   return chosen;
 }
 
+namespace {
+
+// What stands beside a bound: its figure.
+int64_t FigureOf(const CardBounds& bounds, Service service) {
+  return service == Service::kForShares ? bounds.floor : bounds.ceiling;
+}
+
+}  // namespace
+
 Explanation ExplainOn(std::span<const Card> cards, const ClaimRequest& request) {
-  CardLedger fleet(cards);
-  return Explain(fleet.ledger, fleet.ledger.Intern(ToDemand(request)));
+  CardLedger fleet(cards, &request);
+  Explanation explanation = Explain(fleet.ledger, fleet.ledger.Intern(ToDemand(request)));
+  for (Finding& finding : explanation.findings) {
+    if (finding.check == Check::kBounds) finding.most = FigureOf(cards[0].bounds, finding.service);
+  }
+  return explanation;
+}
+
+std::vector<CardVerdict> JudgeAll(std::span<const Card> cards, const ClaimRequest& request) {
+  CardLedger fleet(cards, &request);
+  const Ledger& ledger = fleet.ledger;
+  const DemandIndex demand = fleet.ledger.Intern(ToDemand(request));
+  std::vector<CardVerdict> verdicts;
+  for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
+    const NodeState& state = ledger.node(node);
+    for (CardIndex card = state.first_card; card < state.first_card + state.cards; ++card) {
+      Verdict verdict = JudgeCard(ledger, demand, node, card);
+      if (verdict.check == Check::kBounds) {
+        verdict.free = FigureOf(cards[0].bounds, verdict.service);
+      }
+      verdicts.push_back({ledger.card_id(card), verdict});
+    }
+  }
+  return verdicts;
 }
 
 std::vector<size_t> Soonest(std::span<const Card> cards, const ClaimRequest& request) {
   const Demand demand = ToDemand(request);
   const std::vector<Need> needs = NeedsOf(cards, demand);
+  const std::vector<bool> beyond = BeyondBudget(cards, request);
   std::vector<size_t> possible;
   std::vector<Bytes> missing(cards.size());
   for (size_t i = 0; i < cards.size(); ++i) {
     const Need& need = needs[cards[i].like];
-    if (!cards[i].open || !need.admitted || !TakesName(demand, cards[i].gpu->id)) continue;
+    const bool in_service = cards[i].open && !cards[i].kept;
+    if (!in_service || !need.admitted || !TakesName(demand, cards[i].gpu->id)) continue;
     possible.push_back(i);
     missing[i] = std::max(Bytes(need.memory) - MemoryFree(cards[i]), Bytes(0));
   }
   std::ranges::sort(possible, {}, [&](size_t i) {
-    return std::tuple(missing[i], cards[i].shares, std::cref(cards[i].gpu->id));
+    return std::tuple(beyond[i], missing[i], cards[i].shares, std::cref(cards[i].gpu->id));
   });
   auto groups = GroupsByNode(cards, possible, request.count);
   if (groups.empty()) return {};
   const auto missing_together = [&](const std::vector<size_t>& group) {
     Bytes sum;
-    for (const size_t i : group) sum += missing[i];
-    return std::tuple(sum, std::cref(cards[group[0]].gpu->id));
+    int others = 0;
+    for (const size_t i : group) {
+      sum += missing[i];
+      others += beyond[i] ? 1 : 0;
+    }
+    return std::tuple(others, sum, std::cref(cards[group[0]].gpu->id));
   };
   return *std::ranges::min_element(groups, {}, missing_together);
 }

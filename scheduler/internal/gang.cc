@@ -52,12 +52,15 @@ class Seating {
       const auto chosen = BestFit(cards_, *parts_[part]);
       for (const size_t card : tried) cards_[card].kept = false;
       if (!chosen) return false;
+      std::vector<Card> before;
       for (const size_t card : *chosen) {
+        before.push_back(cards_[card]);
         seats_[part].push_back({card, AllocationOn(*parts_[part], cards_[card])});
+        Take(cards_[card], seats_[part].back().allocation);
         cards_[card].kept = true;  // For this part; no other part of the claim sits there.
       }
       if (SeatFrom(next + 1)) return true;
-      for (const size_t card : *chosen) cards_[card].kept = false;
+      for (size_t i = 0; i < chosen->size(); ++i) cards_[(*chosen)[i]] = before[i];
       seats_[part].clear();
       tried.push_back(chosen->front());
     }
@@ -70,6 +73,27 @@ class Seating {
   std::vector<std::vector<Seat>> seats_;  // By part.
   int tries_left_ = kTriesMax;
 };
+
+// As if nobody held any, and all were in service.
+std::vector<Card> Emptied(std::span<const Card> cards) {
+  std::vector<Card> empty(cards.begin(), cards.end());
+  for (Card& card : empty) {
+    card.memory_held = Bytes(0);
+    card.compute_held = ComputeMillis(0);
+    card.shares = 0;
+    card.wholes = 0;
+    card.open = true;
+    card.kept = false;
+    card.kept_as = Use::kIdle;
+  }
+  return empty;
+}
+
+Never NeverAll(std::vector<Card> empty, const Waiting& one, const std::string& all) {
+  for (Card& card : empty) card.bounds = {};
+  if (!SeatAll(empty, one)) return {all + "; there are not so many cards for them", Bytes(0)};
+  return {all + "; the pool's floor and ceiling never leave so many at once", Bytes(0)};
+}
 
 std::string InOne(const std::string& reason, size_t parts) {
   return reason + " (one of " + std::to_string(parts) + " that start together)";
@@ -102,28 +126,22 @@ Decision DecideAll(std::span<const Card> cards, const Waiting& one, bool words) 
     }
   }
   if (const auto seats = SeatAll(cards, one)) return PlacedOn(*seats);
-  std::vector<Card> empty(cards.begin(), cards.end());
-  for (Card& card : empty) {
-    card.memory_held = Bytes(0);
-    card.compute_held = ComputeMillis(0);
-    card.shares = 0;
-    card.open = true;
-    card.kept = false;
-  }
+  const std::vector<Card> empty = Emptied(cards);
   const std::string all = "needs " + std::to_string(parts.size()) + " shares on different cards";
-  if (!SeatAll(empty, one)) return Never{all + "; there are not so many cards for them", Bytes(0)};
+  if (!SeatAll(empty, one)) return NeverAll(empty, one, all);
   if (wait) return *wait;
   return WaitFor{all + " at once; there is room for some of them", Bytes(0)};
 }
 
-std::vector<size_t> SoonestAll(std::span<const Card> cards, const Waiting& one) {
-  if (one.more.empty()) return Soonest(cards, one.request);
+std::vector<std::pair<size_t, Use>> SoonestAll(std::span<const Card> cards, const Waiting& one) {
   std::vector<Card> left(cards.begin(), cards.end());
-  std::vector<size_t> all;
+  std::vector<std::pair<size_t, Use>> all;
   for (const ClaimRequest* part : PartsOf(one)) {
+    const Use use = part->whole ? Use::kWhole : Use::kShares;
     for (const size_t card : Soonest(left, *part)) {
-      all.push_back(card);
-      left[card].open = false;
+      all.emplace_back(card, use);
+      left[card].kept = true;
+      left[card].kept_as = use;
     }
   }
   return all;

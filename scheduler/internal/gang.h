@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "scheduler/internal/fleet.h"
@@ -25,8 +26,8 @@ std::optional<std::vector<Seat>> SeatAll(std::span<const Card> cards, const Wait
 // Decide(), for all parts together; without `words` as DecideOn.
 Decision DecideAll(std::span<const Card> cards, const Waiting& one, bool words);
 
-// Cards that all parts would fit soonest by memory, see Soonest.
-std::vector<size_t> SoonestAll(std::span<const Card> cards, const Waiting& one);
+// Cards that all parts would fit soonest by memory, see Soonest, and what they are for.
+std::vector<std::pair<size_t, Use>> SoonestAll(std::span<const Card> cards, const Waiting& one);
 
 // What it will count for its team, before it is known where it goes.
 Bytes MemoryAskedByAll(const Waiting& one);

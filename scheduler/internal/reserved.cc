@@ -32,7 +32,7 @@ void Reserved::Took(const Waiting& one, std::span<const Allocation> allocations,
 std::vector<Reserved::Room> Reserved::RoomsAt(const Moment& moment, TimePoint then) const {
   std::vector<Room> rooms;
   for (const Card& card : moment.cards) {
-    rooms.push_back({card.gpu->memory - card.memory_held, card.shares, {}});
+    rooms.push_back({card.gpu->memory - card.memory_held, card.shares, card.wholes, {}});
   }
   const auto own = [&](const TeamId& team, size_t card, Bytes memory) {
     if (team.empty()) return;
@@ -46,6 +46,7 @@ std::vector<Reserved::Room> Reserved::RoomsAt(const Moment& moment, TimePoint th
       if (then > moment.at && IsDue(holder, then)) {
         rooms[part.card].free += part.share.memory;
         --rooms[part.card].shares;
+        rooms[part.card].wholes -= part.share.whole ? 1 : 0;
       } else {
         own(holder.team, part.card, part.share.memory);
       }
@@ -60,12 +61,37 @@ std::vector<Reserved::Room> Reserved::RoomsAt(const Moment& moment, TimePoint th
       if (over) {
         rooms[i].free += taken.allocation.memory;
         --rooms[i].shares;
+        rooms[i].wholes -= taken.allocation.whole ? 1 : 0;
       } else {
         own(taken.by->team, i, taken.allocation.memory);
       }
     }
   }
   return rooms;
+}
+
+CardCounts Reserved::CountsIn(std::span<const Card> cards, std::span<const Room> rooms) {
+  std::vector<Card> then(cards.begin(), cards.end());
+  for (size_t i = 0; i < then.size(); ++i) {
+    then[i].shares = rooms[i].shares;
+    then[i].wholes = rooms[i].wholes;
+  }
+  return CountsOf(then);
+}
+
+bool Reserved::TakeOfBudget(const Card& card, Room& room, bool whole, CardCounts& counts) {
+  const bool is_whole = room.wholes > 0;
+  const bool carries = room.shares > room.wholes;
+  if (whole ? is_whole : carries) return true;
+  if (BudgetOf(card.bounds, counts, whole) < 1) return false;
+  if (whole) {
+    --counts.left;
+    ++room.wholes;
+  } else {
+    ++counts.carrying;
+    ++room.shares;
+  }
+  return true;
 }
 
 std::vector<Reserved::Given> Reserved::Give(std::span<const Card> cards,
@@ -75,27 +101,30 @@ std::vector<Reserved::Given> Reserved::Give(std::span<const Card> cards,
     return std::tuple(one->memory > Bytes(0), -one->memory.value(), std::cref(one->id));
   });
   std::vector<Given> given;
+  CardCounts counts = CountsIn(cards, rooms);
   for (const Reservation* one : reservations) {
+    const bool whole = one->memory == Bytes(0);
     // What the team holds already first, then the tightest.
     std::vector<std::tuple<int64_t, Bytes, GpuId, size_t>> fitting;
     for (size_t i = 0; i < rooms.size(); ++i) {
       if (!Admits(*one, cards[i])) continue;
       const Own own = rooms[i].own[one->team];
-      const bool fits = one->memory > Bytes(0) ? rooms[i].free + own.memory >= one->memory
-                                               : rooms[i].shares == own.shares;
+      const bool fits =
+          whole ? rooms[i].shares == own.shares : rooms[i].free + own.memory >= one->memory;
       if (fits) fitting.emplace_back(-own.memory.value(), rooms[i].free, cards[i].gpu->id, i);
     }
     std::ranges::sort(fitting);
-    if (fitting.size() > static_cast<size_t>(one->count)) {
-      fitting.resize(static_cast<size_t>(one->count));
-    }
+    int left = one->count;
     for (const auto& [own_less, free, id, i] : fitting) {
       Room& room = rooms[i];
+      if (left == 0) break;
+      if (!TakeOfBudget(cards[i], room, whole, counts)) continue;
+      --left;
       Own& own = room.own[one->team];
-      const Bytes all = one->memory > Bytes(0) ? one->memory : room.free + own.memory;
+      const Bytes all = whole ? room.free + own.memory : one->memory;
       given.push_back({i, one, std::max(all - own.memory, Bytes(0))});
       room.free -= std::max(all - own.memory, Bytes(0));
-      if (one->memory == Bytes(0)) ++room.shares;  // Nobody else's whole card.
+      if (whole) ++room.shares;  // Nobody else's whole card.
       own.memory -= std::min(own.memory, all);
     }
   }
@@ -136,6 +165,7 @@ bool Reserved::Leaves(const Moment& moment, const Waiting& one, std::span<const 
       Room& room = rooms[seat.card];
       room.free -= seat.allocation.memory;
       ++room.shares;
+      room.wholes += seat.allocation.whole ? 1 : 0;
       if (one.team.empty()) continue;
       room.own[one.team].memory += seat.allocation.memory;
       ++room.own[one.team].shares;

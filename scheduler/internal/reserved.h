@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "scheduler/internal/bounds.h"
 #include "scheduler/internal/fleet.h"
 #include "scheduler/internal/gang.h"
 #include "scheduler/internal/holdings.h"
@@ -53,6 +54,7 @@ class Reserved {
   struct Room {
     Bytes free;
     size_t shares = 0;
+    size_t wholes = 0;  // Of these.
     std::map<TeamId, Own> own;
   };
   struct Given {
@@ -61,6 +63,9 @@ class Reserved {
     Bytes left;  // Of it, beyond what its team holds there already.
   };
 
+  static CardCounts CountsIn(std::span<const Card> cards, std::span<const Room> rooms);
+  // False: the bounds leave no card more for such a reservation.
+  static bool TakeOfBudget(const Card& card, Room& room, bool whole, CardCounts& counts);
   std::vector<Room> RoomsAt(const Moment& moment, TimePoint then) const;
   static std::vector<Given> Give(std::span<const Card> cards,
                                  std::vector<Room> rooms,

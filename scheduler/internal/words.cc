@@ -7,13 +7,18 @@
 #include <utility>
 #include <vector>
 
+#include "scheduler/internal/bounds.h"
+
 namespace sluice::scheduler::internal {
 namespace {
 
 // Two different amounts never read the same: finer units until they differ.
 std::pair<std::string, std::string> TellApart(Bytes a, Bytes b) {
   if (a == b || ToText(a) != ToText(b)) return {ToText(a), ToText(b)};
-  const auto mib = [](Bytes bytes) { return std::to_string(bytes.value() >> 20) + " MiB"; };
+  const auto mib = [](Bytes bytes) {
+    const bool even = bytes.value() % kGiB.value() == 0;
+    return even ? ToText(bytes) : std::to_string(bytes.value() >> 20) + " MiB";
+  };
   if (mib(a) != mib(b)) return {mib(a), mib(b)};
   return {std::to_string(a.value()) + " B", std::to_string(b.value()) + " B"};
 }
@@ -55,16 +60,19 @@ std::string Need(const ClaimRequest& request) {
 // The admitted cards that are in service, and why the others are not.
 struct Service {
   std::vector<Card> open;
+  std::vector<Card> closed_to;             // Of those in service: by the bounds, see ClosedTo.
   std::map<std::string_view, int> closed;  // "stale" → 1.
   int closed_count = 0;
 };
 
 Service InService(std::span<const Card> cards, const ClaimRequest& request) {
   Service service;
-  for (const Card& card : cards) {
+  const std::vector<bool> closed = ClosedTo(cards, request);
+  for (size_t i = 0; i < cards.size(); ++i) {
+    const Card& card = cards[i];
     if (!FitsEmpty(request, *card.gpu)) continue;
     if (card.open) {
-      service.open.push_back(card);
+      (!closed.empty() && closed[i] ? service.closed_to : service.open).push_back(card);
       continue;
     }
     const Gpu& gpu = *card.gpu;
@@ -92,8 +100,10 @@ std::vector<OnNode> FreeOf(std::span<const Card> cards) {
 
 Bytes LargestFree(std::span<const Card> cards, const ClaimRequest& request) {
   Bytes largest;
-  for (const Card& card : cards) {
-    if (Admits(request, *card.gpu)) largest = std::max(largest, MemoryFree(card));
+  const std::vector<bool> closed = ClosedTo(cards, request);
+  for (size_t i = 0; i < cards.size(); ++i) {
+    const bool finds = Admits(request, *cards[i].gpu) && (closed.empty() || !closed[i]);
+    if (finds) largest = std::max(largest, MemoryFree(cards[i]));
   }
   return largest;
 }
@@ -108,7 +118,17 @@ int UnusedTogether(std::span<const Card> cards) {
   return most;
 }
 
+// "2 are unused, but kept for shares (floor 3)", "2 cards are kept whole (ceiling 3)".
+std::string ClosedText(const ClaimRequest& request, const Service& service) {
+  const size_t count = service.closed_to.size();
+  const CardBounds& bounds = service.closed_to.front().bounds;
+  const std::string are = std::to_string(count) + (count == 1 ? " card is " : " cards are ");
+  if (!request.whole) return are + "kept whole (ceiling " + std::to_string(bounds.ceiling) + ")";
+  return are + "unused, but kept for shares (floor " + std::to_string(bounds.floor) + ")";
+}
+
 std::string WholeWait(const ClaimRequest& request, const Service& service) {
+  if (!service.closed_to.empty()) return Need(request) + "; " + ClosedText(request, service);
   const int unused = UnusedTogether(service.open);
   if (request.count == 1) {
     return Need(request) + (service.open.size() == 1 ? "; it is in use" : "; each is in use");
@@ -117,6 +137,7 @@ std::string WholeWait(const ClaimRequest& request, const Service& service) {
 }
 
 std::string ShareWait(const ClaimRequest& request, const Service& service) {
+  if (service.open.empty()) return Need(request);
   const Bytes free = LargestTogether(FreeOf(service.open), request.count);
   if (free >= request.memory) {
     // Memory would do, so compute is what is missing.
@@ -173,11 +194,14 @@ WaitFor SayWait(std::span<const Card> cards, const ClaimRequest& request) {
   const Service service = InService(cards, request);
   WaitFor wait;
   wait.largest_free = LargestFree(cards, request);
-  if (service.open.empty()) {
+  if (service.open.empty() && service.closed_to.empty()) {
     wait.reason = Need(request) + "; none is in service now: " + List(service.closed);
     return wait;
   }
   wait.reason = request.whole ? WholeWait(request, service) : ShareWait(request, service);
+  if (!request.whole && !service.closed_to.empty()) {
+    wait.reason += "; " + ClosedText(request, service);
+  }
   if (service.closed_count != 0) wait.reason += "; out of service: " + List(service.closed);
   return wait;
 }
@@ -216,6 +240,22 @@ Never SayNeverOfTeam(const Team& team, Bytes more) {
           team.memory_max};
 }
 
+namespace {
+
+// Requires: it is the bounds that never leave so many.
+Never SayNeverOfBounds(std::span<const Card> cards, const ClaimRequest& request) {
+  const int most = BudgetEver(cards, request.whole);
+  const std::string at_most = most == 0 ? "none of " : "at most " + std::to_string(most) + " of ";
+  const std::string of = at_most + std::to_string(cards.size());
+  const CardBounds& bounds = cards[0].bounds;
+  const std::string why = request.whole
+                              ? " may be given out whole (floor " + std::to_string(bounds.floor)
+                              : " may carry shares (ceiling " + std::to_string(bounds.ceiling);
+  return {Need(request) + "; " + of + why + ")", Bytes(0)};
+}
+
+}  // namespace
+
 Never SayNever(std::span<const Card> cards, const ClaimRequest& request) {
   if (request.count < 1) return {"asks for no card; ask for at least one", Bytes(0)};
   std::vector<OnNode> admitted;
@@ -231,6 +271,7 @@ Never SayNever(std::span<const Card> cards, const ClaimRequest& request) {
     for (const OnNode& card : admitted) most = std::max(most, ++per_node[card.node]);
     return {"needs " + Cards(request) + "; most on one machine: " + std::to_string(most), Bytes(0)};
   }
+  if (request.count > BudgetEver(cards, request.whole)) return SayNeverOfBounds(cards, request);
   if (!request.whole && request.memory <= Bytes(0)) {
     return {"asks for no memory; ask for some", largest};
   }
