@@ -13,10 +13,15 @@ namespace {
 
 constexpr int64_t kSlackMax = int64_t{1} << 50;
 constexpr int64_t kShareLeast = int64_t{1} << 20;
+constexpr int64_t kCardsMax = 65'535;
 constexpr std::array<std::string_view, 3> kRules = {"warn", "throttle", "end"};
 constexpr std::array<std::string_view, 3> kPreemptRules = {"never", "borrowed", "lower_priority"};
 constexpr std::array<std::string_view, 5> kPolicies = {
     "tightest_card", "best_fit", "packing", "fgd", "sluice"};
+
+std::string BoundText(int cards) {
+  return cards == 0 ? "none" : std::to_string(cards);
+}
 
 // One rule of a pool that an admin can change.
 struct Rule {
@@ -64,6 +69,24 @@ constexpr std::array kPoolRules = std::to_array<Rule>({
        const auto percent = fields.Int("compute_overcommit_percent", {100, 1'000});
        if (percent) pool.compute_overcommit_percent = static_cast<int>(*percent);
        return percent.has_value();
+     }},
+    {"floor_cards",
+     "Cards left to shares",
+     [](const Pool& pool) { return BoundText(pool.floor_cards); },
+     [](JsonWriter& json, const Pool& pool) { json.Int(pool.floor_cards); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto cards = fields.Int("floor_cards", {0, kCardsMax});
+       if (cards) pool.floor_cards = static_cast<int>(*cards);
+       return cards.has_value();
+     }},
+    {"ceiling_cards",
+     "Cards that may carry shares",
+     [](const Pool& pool) { return BoundText(pool.ceiling_cards); },
+     [](JsonWriter& json, const Pool& pool) { json.Int(pool.ceiling_cards); },
+     [](FieldReader& fields, Pool& pool) {
+       const auto cards = fields.Int("ceiling_cards", {0, kCardsMax});
+       if (cards) pool.ceiling_cards = static_cast<int>(*cards);
+       return cards.has_value();
      }},
     {"bypass_rule",
      "Rule for what goes round the ledger",
@@ -147,6 +170,39 @@ void WritePlacement(JsonWriter& json, const control::PlacementState& placement) 
   json.Key("placement_made_at").TimeOrNull(placement.made_at);
 }
 
+// How the pool's cards are used now.
+struct CardUse {
+  int64_t total = 0;
+  int64_t in_service = 0;
+  int64_t with_shares = 0;
+  int64_t whole = 0;
+  int64_t left = 0;  // To shares.
+};
+
+OrProblem<CardUse> CardUseOf(App& app, const PoolId& pool) {
+  const auto gpus = app.objects.List<Gpu>();
+  if (!gpus) return No(gpus.error());
+  CardUse use;
+  for (const auto& stored : gpus->objects) {
+    const Gpu& gpu = stored->value;
+    if (gpu.pool != pool) continue;
+    ++use.total;
+    use.in_service += OpenToShares(gpu) ? 1 : 0;
+    use.with_shares += CarriesShares(gpu) ? 1 : 0;
+    use.whole += IsHeldWhole(gpu) ? 1 : 0;
+    use.left += OpenToShares(gpu) && !IsHeldWhole(gpu) ? 1 : 0;
+  }
+  return use;
+}
+
+void WriteCardUse(App& app, JsonWriter& json, const PoolId& pool) {
+  const CardUse use = CardUseOf(app, pool).value_or(CardUse());
+  json.Key("cards").BeginObject();
+  json.Field("total", use.total).Field("in_service", use.in_service);
+  json.Field("with_shares", use.with_shares).Field("whole", use.whole);
+  json.Field("left_to_shares", use.left).EndObject();
+}
+
 void WritePool(App& app, JsonWriter& json, const store::Versioned<Pool>& stored) {
   const Pool& pool = stored.value;
   json.BeginObject()
@@ -157,6 +213,7 @@ void WritePool(App& app, JsonWriter& json, const store::Versioned<Pool>& stored)
     json.Key(rule.name);
     rule.write(json, pool);
   }
+  WriteCardUse(app, json, pool.id);
   WritePlacement(json, app.control.Placement());
   WriteLastChange(app, json, stored);
   json.EndObject();
@@ -168,8 +225,36 @@ OrProblem<Stored<Pool>> KnownPool(App& app, const Call& call) {
   return No(ProblemCode::kNotFound, fmt::format("There is no pool {}.", call.id));
 }
 
+// Bounds that say nothing, or the opposite of each other, are refused where they are set; cards
+// that go later are no fault of theirs.
+void CheckBounds(const Pool& before, const Pool& pool, int64_t cards, FieldReader& fields) {
+  const auto check = [&](std::string_view name, int was, int now) {
+    if (now == was || now <= cards) return;
+    const std::string has = cards == 0   ? "no card"
+                            : cards == 1 ? "1 card"
+                                         : fmt::format("{} cards", cards);
+    fields.Reject(name, "range", fmt::format("The pool has {}: name no more, or 0 for none.", has));
+  };
+  check("floor_cards", before.floor_cards, pool.floor_cards);
+  check("ceiling_cards", before.ceiling_cards, pool.ceiling_cards);
+  if (pool.ceiling_cards == 0 || pool.floor_cards <= pool.ceiling_cards) return;
+  if (pool.floor_cards != before.floor_cards) {
+    fields.Reject("floor_cards",
+                  "range",
+                  fmt::format("At most {} cards may carry shares, so no more can be left to them: "
+                              "name no more, or raise ceiling_cards.",
+                              pool.ceiling_cards));
+  } else if (pool.ceiling_cards != before.ceiling_cards) {
+    fields.Reject("ceiling_cards",
+                  "range",
+                  fmt::format("{} cards are left to shares, so as many must be allowed to carry "
+                              "them: name no fewer, 0 for none, or lower floor_cards.",
+                              pool.floor_cards));
+  }
+}
+
 // Takes what the body wishes; returns it in words.
-OrProblem<std::string> TakeWishes(const Call& call, Pool& pool) {
+OrProblem<std::string> TakeWishes(App& app, const Call& call, Pool& pool) {
   const auto body = ParseBody(call.request.body);
   if (!body) return tl::unexpected(body.error());
   FieldErrors errors;
@@ -181,6 +266,9 @@ OrProblem<std::string> TakeWishes(const Call& call, Pool& pool) {
     words += fmt::format(" {}: {}, was {}.", rule.words, rule.text(pool), rule.text(before));
   }
   fields.RejectUnknown();
+  const auto use = CardUseOf(app, pool.id);
+  if (!use) return tl::unexpected(use.error());
+  CheckBounds(before, pool, use->total, fields);
   if (!errors.empty()) return NoFields(std::move(errors));
   if (words.empty()) {
     return No(ProblemCode::kInvalidField, "Say what to change.");
@@ -235,7 +323,7 @@ Answer UpdatePool(App& app, const Call& call) {
   const auto stored = KnownPool(app, call);
   if (!stored) return tl::unexpected(stored.error());
   store::Versioned<Pool> pool = **stored;
-  const auto words = TakeWishes(call, pool.value);
+  const auto words = TakeWishes(app, call, pool.value);
   if (!words) return tl::unexpected(words.error());
   const auto wanted = IfMatch(call.request);
   if (!wanted) return tl::unexpected(wanted.error());
@@ -257,7 +345,7 @@ Answer TryPool(App& app, const Call& call) {
   const auto stored = KnownPool(app, call);
   if (!stored) return tl::unexpected(stored.error());
   Pool pool = (*stored)->value;
-  if (const auto words = TakeWishes(call, pool); !words) return tl::unexpected(words.error());
+  if (const auto words = TakeWishes(app, call, pool); !words) return tl::unexpected(words.error());
   const auto trial = app.control.TryPool(pool);
   if (!trial) return No(trial.error());
   View view(app);

@@ -94,6 +94,63 @@ TEST_F(Pools, TellTheFormerValuesOfTheLastChangeAlone) {
   EXPECT_TRUE(Get(lina)["last_change"].is_null());
 }
 
+TEST_F(Pools, HaveAFloorAndACeiling) {
+  EXPECT_EQ(Get(lina)["floor_cards"], 0);
+  EXPECT_EQ(Get(lina)["ceiling_cards"], 0);
+  for (const char* id : {"GPU-a", "GPU-b", "GPU-c"}) {
+    Gpu gpu;
+    gpu.id = GpuId(id);
+    gpu.pool = PoolId("shared");
+    gpu.memory = GiB(24);
+    if (gpu.id.text() == "GPU-a") gpu.shares = {{.claim = ClaimId("clm_1"), .memory = GiB(4)}};
+    if (gpu.id.text() == "GPU-b") {
+      gpu.shares = {{.claim = ClaimId("clm_2"), .memory = GiB(24), .whole = true}};
+    }
+    world.Put(store::Put(gpu, 0));
+  }
+  const Json pool = Patch(ada, {{"floor_cards", 1}, {"ceiling_cards", 2}}, 200);
+  EXPECT_EQ(pool["floor_cards"], 1);
+  EXPECT_EQ(pool["ceiling_cards"], 2);
+  const Json use{
+      {"total", 3}, {"in_service", 3}, {"with_shares", 1}, {"whole", 1}, {"left_to_shares", 2}};
+  EXPECT_EQ(pool["cards"], use);
+  EXPECT_EQ(world.Read<Pool>("shared").value.floor_cards, 1);
+  EXPECT_EQ(world.AuditRows().back().detail,
+            "Cards left to shares: 1, was none. Cards that may carry shares: 2, was none.");
+  const Json former{{"floor_cards", 0}, {"ceiling_cards", 0}};
+  EXPECT_EQ(pool["last_change"]["former"], former);
+  EXPECT_EQ(Patch(ada, former, 200)["floor_cards"], 0);
+}
+
+TEST_F(Pools, RefuseBoundsThatCannotBeKept) {
+  const auto reject = [&](const Json& body) {
+    const Json problem = Patch(ada, body, 422);
+    return problem["errors"][0]["pointer"].get<std::string>() + ": " +
+           problem["errors"][0]["detail"].get<std::string>();
+  };
+  EXPECT_EQ(reject({{"floor_cards", 1}}),
+            "/floor_cards: The pool has no card: name no more, or 0 for none.");
+  for (const char* id : {"GPU-a", "GPU-b", "GPU-c"}) {
+    Gpu gpu;
+    gpu.id = GpuId(id);
+    gpu.pool = PoolId("shared");
+    world.Put(store::Put(gpu, 0));
+  }
+  EXPECT_EQ(reject({{"ceiling_cards", 4}}),
+            "/ceiling_cards: The pool has 3 cards: name no more, or 0 for none.");
+  Patch(ada, {{"ceiling_cards", 2}}, 200);
+  EXPECT_EQ(reject({{"floor_cards", 3}}),
+            "/floor_cards: At most 2 cards may carry shares, so no more can be left to them: name "
+            "no more, or raise ceiling_cards.");
+  Patch(ada, {{"floor_cards", 2}}, 200);
+  EXPECT_EQ(reject({{"ceiling_cards", 1}}),
+            "/ceiling_cards: 2 cards are left to shares, so as many must be allowed to carry them: "
+            "name no fewer, 0 for none, or lower floor_cards.");
+  Patch(ada, {{"floor_cards", -1}}, 422);
+  Patch(ada, {{"floor_cards", "2"}}, 422);
+  Patch(ada, {{"ceiling_cards", 65'536}}, 422);
+}
+
 TEST_F(Pools, TryAChangeWithoutMakingIt) {
   const Desktop desktop =
       world.AddDesktop(world.AddUser("omid", Role::kUser).value.id, "small", DesktopState::kReady);
