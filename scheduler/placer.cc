@@ -184,7 +184,8 @@ void Placer::Build(DemandIndex demand, Index& index) {
     if (!ledger_.FitsEmpty(demand, type)) continue;
     index.tree_of[type] = static_cast<int32_t>(index.trees.size());
     const std::vector<NodeIndex>& nodes = rows_[type].nodes;
-    Tree& tree = index.trees.emplace_back(type, LeastOf(demand, type), ScoreTree(nodes.size()));
+    index.trees.push_back({type, LeastOf(demand, type), ScoreTree(nodes.size())});
+    Tree& tree = index.trees.back();
     // Untouched nodes of one type are all alike, but for named cards.
     std::optional<Score> untouched;
     for (size_t place = 0; place < nodes.size(); ++place) {
