@@ -171,6 +171,8 @@ struct PoolEffect {
     kElsewhere,       // Had all been placed anew, it would be on another card.
     kBelowSmallest,   // Its share is smaller than could be asked for then.
     kOverGuaranteed,  // More is guaranteed on its card than could be then.
+    kAboveCeiling,    // Its card carries shares, and is one more than may then. It goes on.
+    kBelowFloor,      // It holds a whole card of those that are left to shares then. It goes on.
   };
   Kind kind = Kind::kStarts;
   ClaimId claim;      // Empty: it holds nothing and waits for nothing.

@@ -98,7 +98,7 @@ Result<std::vector<store::Write>> ReserveWrites(const store::Versioned<Claim>& c
                   "claim " + id + " does not fit card " + allocation.gpu.text());
     }
     Gpu gpu = row->second.value;
-    gpu.shares.push_back({claim.value.id, allocation.memory, allocation.guarantee, allocation.cap});
+    gpu.shares.push_back(ToShare(claim.value.id, allocation));
     writes.push_back(store::Put(gpu, row->second.version));
   }
   Claim reserved = claim.value;
@@ -241,12 +241,11 @@ Offer OfferOf(const std::string& model, const QueueRows& rows, const OfferQuesti
     if (gpu.model != model) continue;
     ++offer.cards;
     offer.simulated = offer.simulated || gpu.simulated;
-    offer.largest_now = std::max(offer.largest_now, MemoryFree(gpu));
     if (gpu.mode == GpuMode::kShared) offer.largest_ever = std::max(offer.largest_ever, gpu.memory);
-    if (memory > Bytes(0)) {
-      offer.fits_now += static_cast<int>(MemoryFree(gpu).value() / memory.value());
-    }
   }
+  const scheduler::ShareRoom room = scheduler::RoomForShares(rows.snapshot, model, memory);
+  offer.largest_now = room.largest;
+  offer.fits_now = static_cast<int>(room.count);
   QueueRows with_this = rows;
   const ClaimId probe("offer");
   ClaimRequest request;

@@ -10,10 +10,6 @@
 namespace sluice::control {
 namespace {
 
-using scheduler::CardIndex;
-using scheduler::DemandIndex;
-using scheduler::Ledger;
-using scheduler::NodeIndex;
 using scheduler::QueueAnswer;
 
 constexpr Bytes kStep{int64_t{256} << 20};
@@ -98,21 +94,15 @@ ClaimRequest RequestOf(const ClaimRequest& request, const scheduler::Demand& dem
 std::vector<CardAnswer> CardAnswers(const scheduler::Snapshot& snapshot,
                                     const ClaimRequest& request) {
   std::vector<CardAnswer> answers;
-  Ledger ledger = scheduler::ToLedger(snapshot, /*with_shares=*/true);
-  const DemandIndex demand = ledger.Intern(scheduler::ToDemand(request));
-  for (NodeIndex node = 0; node < ledger.nodes(); ++node) {
-    const scheduler::NodeState& state = ledger.node(node);
-    for (CardIndex card = state.first_card; card < state.first_card + state.cards; ++card) {
-      const scheduler::Verdict verdict = scheduler::JudgeCard(ledger, demand, node, card);
-      const auto gpu = std::ranges::find(snapshot.gpus, ledger.card_id(card), &Gpu::id);
-      answers.push_back({.gpu = gpu->id,
-                         .node = gpu->node,
-                         .index = gpu->index,
-                         .model = gpu->model,
-                         .simulated = gpu->simulated,
-                         .fits = verdict.check == scheduler::Check::kNone,
-                         .words = scheduler::ToWords(verdict)});
-    }
+  for (const auto& [id, verdict] : scheduler::JudgeCards(snapshot, request)) {
+    const auto gpu = std::ranges::find(snapshot.gpus, id, &Gpu::id);
+    answers.push_back({.gpu = gpu->id,
+                       .node = gpu->node,
+                       .index = gpu->index,
+                       .model = gpu->model,
+                       .simulated = gpu->simulated,
+                       .fits = verdict.check == scheduler::Check::kNone,
+                       .words = scheduler::ToWords(verdict)});
   }
   return answers;
 }

@@ -69,7 +69,7 @@ bool CanMove(const QueueRows& rows, const Claim& claim) {
     std::erase_if(gpu.shares, [&](const Share& share) { return share.claim == claim.id; });
     for (const Allocation& held : claim.allocations) {
       if (held.gpu != gpu.id) continue;
-      gpu.shares.push_back({claim.id, held.memory, held.guarantee, held.cap});
+      gpu.shares.push_back(ToShare(claim.id, held));
     }
   }
   const scheduler::Relocation move{claim.id, claim.allocations, claim.moves_to};
@@ -171,7 +171,7 @@ void AddComingShares(const World& world, scheduler::Snapshot& snapshot) {
                        claim.allocations.end();
       const auto gpu = std::ranges::find(snapshot.gpus, part.gpu, &Gpu::id);
       if (own || gpu == snapshot.gpus.end()) continue;
-      gpu->shares.push_back({id, part.memory, part.guarantee, part.cap});
+      gpu->shares.push_back(ToShare(id, part));
     }
   }
 }
@@ -239,7 +239,7 @@ std::vector<store::Write> MoveWrites(const store::Versioned<Claim>& claim, const
         gpu.shares, [&](const Share& share) { return share.claim == claim.value.id; });
     for (const Allocation& part : claim.value.moves_to) {
       if (part.gpu != id || MemoryFree(gpu) < part.memory) continue;
-      gpu.shares.push_back({claim.value.id, part.memory, part.guarantee, part.cap});
+      gpu.shares.push_back(ToShare(claim.value.id, part));
       ++found;
       ++changes;
     }

@@ -164,12 +164,13 @@ scheduler::Snapshot SnapshotOf(const World& world, const PlacementPlan* plan) {
     snapshot.gpus.push_back(row.value);
     snapshot.gpus.back().compute = ComputeToGive(row.value, pool);
   }
-  snapshot.rules.policy = pool.placement;
-  if (!GoesByExpectation(pool.placement)) return snapshot;
-  snapshot.rules = {};
-  if (plan == nullptr || plan->wished != pool.placement) return snapshot;
-  snapshot.rules = plan->rules;
-  TakeBerths(snapshot.rules.berths, world);
+  if (!GoesByExpectation(pool.placement)) {
+    snapshot.rules.policy = pool.placement;
+  } else if (plan != nullptr && plan->wished == pool.placement) {
+    snapshot.rules = plan->rules;
+    TakeBerths(snapshot.rules.berths, world);
+  }
+  snapshot.rules.bounds = {.floor = pool.floor_cards, .ceiling = pool.ceiling_cards};
   return snapshot;
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
+#include <span>
 #include <tuple>
 #include <utility>
 #include <variant>
@@ -91,16 +93,13 @@ Anew PlaceAnew(World world, const PlacementPlan* plan) {
     Decision decision = scheduler::Decide(snapshot, claim.request);
     if (const auto* placed = std::get_if<Placed>(&decision)) {
       for (const Allocation& part : placed->allocations) {
-        world.gpus.at(part.gpu).value.shares.push_back(
-            {claim.id, part.memory, part.guarantee, part.cap});
+        world.gpus.at(part.gpu).value.shares.push_back(ToShare(claim.id, part));
       }
       world.claims.at(claim.id).value.allocations = placed->allocations;
     }
     anew.decisions[claim.id] = std::move(decision);
   }
-  for (const auto& [id, row] : world.gpus) {
-    anew.largest_free = std::max(anew.largest_free, MemoryFree(row.value));
-  }
+  anew.largest_free = scheduler::RoomForShares(SnapshotOf(world, plan), "", Bytes(0)).largest;
   return anew;
 }
 
@@ -167,6 +166,80 @@ void TellOverGuaranteed(const World& world, const Pool& changed, std::vector<Poo
   }
 }
 
+// The cards, those first that have been in use longest.
+std::vector<const Gpu*> ByAge(const World& world, bool (*counts)(const Gpu&)) {
+  std::vector<std::tuple<TimePoint, GpuId, const Gpu*>> aged;
+  for (const auto& [id, row] : world.gpus) {
+    if (!counts(row.value)) continue;
+    TimePoint since = TimePoint::max();
+    for (const Share& share : row.value.shares) {
+      const auto claim = world.claims.find(share.claim);
+      if (claim != world.claims.end()) since = std::min(since, claim->second.value.held_since);
+    }
+    aged.emplace_back(since, id, &row.value);
+  }
+  std::ranges::sort(aged);
+  std::vector<const Gpu*> cards;
+  for (const auto& [since, id, gpu] : aged) cards.push_back(gpu);
+  return cards;
+}
+
+// Tells whoever holds the cards from the `most`-th on; each claim once.
+void TellBeyond(const World& world,
+                std::span<const Gpu* const> cards,
+                int most,
+                const PoolEffect& what,
+                std::vector<PoolEffect>& effects) {
+  std::set<ClaimId> told;
+  for (size_t i = static_cast<size_t>(std::max(most, 0)); i < cards.size(); ++i) {
+    for (const Share& share : cards[i]->shares) {
+      const auto claim = world.claims.find(share.claim);
+      if (claim == world.claims.end() || !told.insert(share.claim).second) continue;
+      effects.push_back(
+          EffectOn(claim->second.value,
+                   what.kind,
+                   fmt::format("on {} {}: {}", cards[i]->model, cards[i]->index, what.detail)));
+    }
+  }
+}
+
+void TellAboveCeiling(const World& world, const Pool& changed, std::vector<PoolEffect>& effects) {
+  const int was = PoolOf(world).ceiling_cards;
+  const int ceiling = changed.ceiling_cards;
+  if (ceiling == 0 || (was > 0 && was <= ceiling)) return;
+  const std::vector<const Gpu*> carrying = ByAge(world, CarriesShares);
+  TellBeyond(world,
+             carrying,
+             ceiling,
+             {.kind = PoolEffect::Kind::kAboveCeiling,
+              .claim = {},
+              .desktop = {},
+              .detail = fmt::format(
+                  "{} cards carry shares, the ceiling would be {}", carrying.size(), ceiling)},
+             effects);
+}
+
+void TellBelowFloor(const World& world, const Pool& changed, std::vector<PoolEffect>& effects) {
+  const int floor = changed.floor_cards;
+  if (floor <= PoolOf(world).floor_cards) return;
+  const std::vector<const Gpu*> whole =
+      ByAge(world, [](const Gpu& gpu) { return OpenToShares(gpu) && IsHeldWhole(gpu); });
+  const auto in_service = static_cast<int>(std::ranges::count_if(
+      world.gpus, [](const auto& entry) { return OpenToShares(entry.second.value); }));
+  const int left = in_service - static_cast<int>(whole.size());
+  TellBeyond(world,
+             whole,
+             in_service - floor,
+             {.kind = PoolEffect::Kind::kBelowFloor,
+              .claim = {},
+              .desktop = {},
+              .detail = fmt::format("{} {} left to shares, the floor would be {}",
+                                    left,
+                                    left == 1 ? "card is" : "cards are",
+                                    floor)},
+             effects);
+}
+
 }  // namespace
 
 PlacementState StateOfPlacement(const World& world, const std::optional<PlacementPlan>& plan) {
@@ -201,6 +274,8 @@ PoolTrial TryPoolOn(const World& world,
   CompareAnew(world, before, after, trial.effects);
   TellTooSmall(world, changed, trial.effects);
   TellOverGuaranteed(world, changed, trial.effects);
+  TellAboveCeiling(world, changed, trial.effects);
+  TellBelowFloor(world, changed, trial.effects);
   trial.placement = StateOfPlacement(other, then);
   trial.largest_free_before = before.largest_free;
   trial.largest_free_after = after.largest_free;
@@ -221,6 +296,10 @@ std::string_view ToString(PoolEffect::Kind kind) {
       return "below_smallest";
     case PoolEffect::Kind::kOverGuaranteed:
       return "over_guaranteed";
+    case PoolEffect::Kind::kAboveCeiling:
+      return "above_ceiling";
+    case PoolEffect::Kind::kBelowFloor:
+      return "below_floor";
   }
   return "";
 }

@@ -49,7 +49,7 @@ Result<Plan> PlanResize(store::Store& store,
     const auto& allocation = std::get<Allocation>(answer);
     for (Share& share : gpu->value.shares) {
       if (share.claim != claim.value.id) continue;
-      share = {share.claim, allocation.memory, allocation.guarantee, allocation.cap};
+      share = ToShare(share.claim, allocation);
     }
     plan.after.push_back(allocation);
     plan.writes.push_back(store::Put(gpu->value, gpu->version));
