@@ -308,8 +308,10 @@ Action MakeResize(CLI::App& app) {
 
 // The command that asks for the alternative.
 std::string AskCommand(const Json& desktop, const Json& gpu) {
-  std::string command = "sluice desktop ask " + Text(desktop, "name") + " --memory " +
-                        std::to_string(Number(gpu, "memory_bytes") >> 20) + "MiB";
+  const int64_t mib = Number(gpu, "memory_bytes") >> 20;
+  const std::string memory =
+      mib % 1024 == 0 ? fmt::format("{}GiB", mib / 1024) : fmt::format("{}MiB", mib);
+  std::string command = "sluice desktop ask " + Text(desktop, "name") + " --memory " + memory;
   const std::string model = Text(gpu, "model");
   if (!model.empty()) command += " --model \"" + model + "\"";
   const auto guarantee = gpu.find("guarantee_percent");

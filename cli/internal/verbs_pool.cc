@@ -34,6 +34,28 @@ std::string OvercommitText(const Json& pool) {
   return fmt::format("up to {}% of a card", Number(pool, "compute_overcommit_percent"));
 }
 
+// "at least 2 of 4 cards left to shares (now 3)".
+std::string FloorText(const Json& pool) {
+  const int64_t floor = Number(pool, "floor_cards");
+  if (floor == 0) return "none";
+  const Json cards = Object(pool, "cards");
+  return fmt::format("at least {} of {} cards left to shares (now {})",
+                     floor,
+                     Number(cards, "total"),
+                     Number(cards, "left_to_shares"));
+}
+
+// "at most 3 of 4 cards carry shares (now 2)".
+std::string CeilingText(const Json& pool) {
+  const int64_t ceiling = Number(pool, "ceiling_cards");
+  if (ceiling == 0) return "none";
+  const Json cards = Object(pool, "cards");
+  return fmt::format("at most {} of {} cards carry shares (now {})",
+                     ceiling,
+                     Number(cards, "total"),
+                     Number(cards, "with_shares"));
+}
+
 int Show(Context& context, const Json& pool) {
   if (context.json) {
     OutJson(pool);
@@ -50,6 +72,8 @@ int Show(Context& context, const Json& pool) {
   row("smallest share", BytesText(pool, "share_min_bytes"));
   row("step of shares", BytesText(pool, "share_step_bytes"));
   row("guarantees", OvercommitText(pool));
+  row("floor", FloorText(pool));
+  row("ceiling", CeilingText(pool));
   row("bypass rule", Text(pool, "bypass_rule"));
   row("bypass slack", BytesText(pool, "bypass_slack_bytes"));
   row("priority", PriorityText(pool));
@@ -101,6 +125,8 @@ struct PoolWish {
   std::string smallest;
   std::string step;
   int overcommit = 0;
+  int floor = -1;
+  int ceiling = -1;
   std::string rule;
   std::string slack;
   std::string strict;
@@ -123,6 +149,15 @@ void AddPlacementOptions(CLI::App& app, PoolWish& wish) {
                  wish.overcommit,
                  "What the guarantees on a card may add up to, in percent of its compute")
       ->check(CLI::Range(100, 1'000));
+  app.add_option("--floor",
+                 wish.floor,
+                 "Cards that are left to shares: a claim for whole cards waits rather than take "
+                 "one of them; 0: none")
+      ->check(CLI::Range(0, 65'535));
+  app.add_option("--ceiling",
+                 wish.ceiling,
+                 "Cards that may carry shares at once; the others stay whole; 0: all")
+      ->check(CLI::Range(0, 65'535));
   app.add_flag("--dry-run", wish.dry_run, "Only say whom the change would touch");
 }
 
@@ -145,6 +180,8 @@ Json ChangeOf(const PoolWish& wish) {
   if (!wish.smallest.empty()) change["share_min_bytes"] = MemoryBytes(wish.smallest);
   if (!wish.step.empty()) change["share_step_bytes"] = MemoryBytes(wish.step);
   if (wish.overcommit > 0) change["compute_overcommit_percent"] = wish.overcommit;
+  if (wish.floor >= 0) change["floor_cards"] = wish.floor;
+  if (wish.ceiling >= 0) change["ceiling_cards"] = wish.ceiling;
   if (!wish.rule.empty()) change["bypass_rule"] = wish.rule;
   if (!wish.slack.empty()) change["bypass_slack_bytes"] = MemoryBytes(wish.slack);
   if (!wish.strict.empty()) change["strict_priority"] = wish.strict == "on";

@@ -76,6 +76,15 @@ expect 0 '"bypass_rule": "end"' s pool list --json
 expect 2 "say what to set" s pool set shared
 expect 0 "warn" s pool set shared --bypass-rule warn
 
+say "floor and ceiling of a pool"
+expect 0 "floor           none" s pool show shared
+expect 0 "left to shares" s pool set shared --floor 1 --ceiling 1
+expect 0 '"ceiling_cards": 1' s pool show shared --json
+expect 2 "" s pool set shared --floor few
+s pool set shared --floor 99 2>&1 | grep -q "name no more, or 0 for none" || bad "a floor above the cards was not refused"
+expect 0 "No desktop and no run would be touched" s pool set shared --floor 0 --dry-run
+expect 0 "floor           none" s pool undo shared
+
 say "leaving the queue"
 expect 0 "" s desktop create e --memory 16GiB
 within 10 is e queued
