@@ -50,7 +50,11 @@ Result<std::string> AnswerPlan(store::Store& store, const portal::PlanQuestion& 
     }
   }
   sim::PlanInput input{.past = *past, .gpus = *gpus, .teams = *teams};
-  if (!pools->empty()) input.placement.policy = pools->front().placement;
+  if (!pools->empty()) {
+    const Pool& pool = pools->front();
+    input.placement.policy = pool.placement;
+    input.placement.bounds = {.floor = pool.floor_cards, .ceiling = pool.ceiling_cards};
+  }
   const auto answer = sim::Plan(input, asked, {});
   if (!answer) return Fail(answer.error());
   return ToJson(*answer).dump();

@@ -399,7 +399,9 @@ Result<PlanAnswer> Plan(const PlanInput& input,
   options.on_progress = [&](size_t done, size_t) {
     if (on_progress) on_progress(before.size() + done, all);
   };
-  if (question.policy) options.placement = {.policy = *question.policy};
+  if (question.policy) {
+    options.placement = {.policy = *question.policy, .bounds = input.placement.bounds};
+  }
   answer.planned = Play(input, planned, other, options);
   return answer;
 }

@@ -84,6 +84,21 @@ TEST(Plan, PutsAnotherFleetBesideTodays) {
   EXPECT_GT(answer.planned->cost->per_useful_hour, answer.today->cost->per_useful_hour);
 }
 
+// Six find room at once where shares may lie on two cards, three where they may lie on one; also
+// when another policy is asked for.
+TEST(Plan, KeepsToThePoolsCeiling) {
+  const std::vector<PastClaim> past = Days(21);
+  const std::vector<Gpu> gpus = {Card(0), Card(1)};
+  PlanInput input{.past = past, .gpus = gpus};
+  const auto waited = [&] {
+    const auto answer = Plan(input, {.policy = PlacementPolicy::kBestFit}, {});
+    return std::pair(answer->today->result.wait.waited, answer->planned->result.wait.waited);
+  };
+  EXPECT_EQ(waited(), (std::pair<int64_t, int64_t>(4 * 21, 4 * 21)));
+  input.placement.bounds.ceiling = 1;
+  EXPECT_EQ(waited(), (std::pair<int64_t, int64_t>(7 * 21, 7 * 21)));
+}
+
 TEST(Plan, SaysHowManyDaysAreMissing) {
   const PlanAnswer few = House{.past = Days(4)}.Ask({});
   EXPECT_FALSE(few.history.enough);
