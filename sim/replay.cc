@@ -287,6 +287,26 @@ TraceFleet MakeTraceFleet(const Variant& variant, const std::vector<int32_t>& no
   return fleet;
 }
 
+Result<TraceFleet> Annotated(TraceFleet fleet,
+                             const std::vector<scheduler::Annotation>& annotations) {
+  std::vector<std::string> models;
+  for (scheduler::KindIndex kind = 0; kind < fleet.ledger.kinds(); ++kind) {
+    models.push_back(fleet.ledger.kind(kind).model);
+  }
+  for (scheduler::DemandIndex& index : fleet.demand_of) {
+    scheduler::Demand demand = fleet.ledger.demand(index);
+    for (const scheduler::Annotation& annotation : annotations) {
+      const auto applied = scheduler::ApplyAnnotation(demand, annotation, models);
+      if (!applied) return Fail(applied.error());
+      if (!*applied) {
+        return Fail(Code::kInvalidArgument, annotation.key + " says nothing of placement");
+      }
+    }
+    index = fleet.ledger.Intern(demand);
+  }
+  return fleet;
+}
+
 std::vector<std::string> PolicyNames() {
   std::vector<std::string> names;
   for (const auto& [name, make] : kPolicies) names.emplace_back(name);

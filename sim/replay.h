@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "scheduler/annotations.h"
 #include "scheduler/ledger.h"
 #include "scheduler/policy.h"
 #include "sim/trace.h"
@@ -28,6 +29,11 @@ struct TraceFleet {
 };
 // Nodes are added in the order of `nodes`, which breaks ties.
 TraceFleet MakeTraceFleet(const Variant& variant, const std::vector<int32_t>& nodes);
+
+// Every request as if its pod had these annotations; the mix stays as it was. kInvalidArgument for
+// a value that is none, and for an annotation that says nothing of placement.
+Result<TraceFleet> Annotated(TraceFleet fleet,
+                             const std::vector<scheduler::Annotation>& annotations);
 
 // "random", "first_fit", "best_fit", "packing", "clustering", "dot_product", "fgd",
 // "tightest_card". kInvalidArgument, with the names there are, for another one.

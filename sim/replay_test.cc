@@ -111,6 +111,32 @@ TEST(Bounds, AreWhatNoSchedulerCanPass) {
   EXPECT_FALSE(BoundsOf(MakeTraceFleet(too_large, {0}), {100})->first_refusal);
 }
 
+TEST(Replay, PlacesByWhatThePodsAnnotationsSay) {
+  const Variant variant{.nodes = {Machine("a", 1), Machine("b", 1)}, .pods = {Pod(1, 300)}};
+  const auto placed = [&](const std::vector<scheduler::Annotation>& annotations) {
+    auto fleet = Annotated(MakeTraceFleet(variant, {0, 1}), annotations);
+    EXPECT_TRUE(fleet) << fleet.error().message;
+    std::string on;
+    const auto policy = MakePolicy("first_fit", *fleet, 1);
+    const auto note = [&](const TraceFleet& now, const Arrival& arrival) {
+      on += arrival.placement == nullptr ? "-" : now.ledger.node_id(arrival.placement->node).text();
+    };
+    Replay(*fleet, **policy, {0, 0, 0}, {.on_arrival = note});
+    return on;
+  };
+  EXPECT_EQ(placed({}), "aaa");
+  EXPECT_EQ(placed({{"hami.io/node-scheduler-policy", "spread"}}), "aba");
+  EXPECT_EQ(placed({{"hami.io/gpu-scheduler-policy", "mutex"}}), "ab-");
+  EXPECT_EQ(placed({{"nvidia.com/use-gputype", "H100"}}), "---");
+  for (const scheduler::Annotation& wrong :
+       {scheduler::Annotation{"hami.io/node-scheduler-policy", "pack"},
+        scheduler::Annotation{"hami.io/vgpu-node", "a"}}) {
+    const auto fleet = Annotated(MakeTraceFleet(variant, {0, 1}), {wrong});
+    ASSERT_FALSE(fleet);
+    EXPECT_THAT(fleet.error().message, HasSubstr(wrong.key));
+  }
+}
+
 TEST(Report, SaysWhereAnArrivalWentOrWhyNowhere) {
   const Variant variant{.nodes = {Machine("a", 0), Machine("b", 2)}, .pods = {Pod(1, 600)}};
   TraceFleet fleet = MakeTraceFleet(variant, {0, 1});

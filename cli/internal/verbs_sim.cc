@@ -31,6 +31,7 @@ struct ReplayWords {
   double load = 1.3;
   int moves = 0;
   std::string explain;
+  std::vector<std::string> annotations;
   TimedWords timed;  // Its `html` is also the other replay's.
 };
 
@@ -52,6 +53,15 @@ sim::ArrivalOrder OrderFor(const ReplayWords& words, const sim::Variant& variant
        .text = fmt::format(
            "{} has no order for seed {}, only for: {}", words.arrival, words.seed, seeds),
        .code = {}}};
+}
+
+std::vector<scheduler::Annotation> AnnotationsOf(const std::vector<std::string>& words) {
+  std::vector<scheduler::Annotation> annotations;
+  for (const std::string& word : words) {
+    const size_t equals = std::min(word.find('='), word.size());
+    annotations.push_back({word.substr(0, equals), word.substr(std::min(equals + 1, word.size()))});
+  }
+  return annotations;
 }
 
 void PrintReplay(const sim::ReplayResult& result) {
@@ -120,7 +130,8 @@ int Replay(const ReplayWords& words, bool json) {
                          .code = {}}};
   }
   const sim::ArrivalOrder order = OrderFor(words, variant);
-  sim::TraceFleet fleet = sim::MakeTraceFleet(variant, order.nodes);
+  sim::TraceFleet fleet = Need(
+      sim::Annotated(sim::MakeTraceFleet(variant, order.nodes), AnnotationsOf(words.annotations)));
   sim::Policies policies;
   const auto policy = Need(policies.Make(words.policy, fleet, words.seed));
   Progress progress(words.policy);
@@ -179,6 +190,12 @@ Action MakeReplay(CLI::App& app) {
                  "Claims that may be moved per 10,000 arrivals, for one that fits nowhere")
       ->capture_default_str()
       ->check(CLI::Range(0, 10'000));
+  app.add_option(
+      "--annotation",
+      words->annotations,
+      "KEY=VALUE that every pod has, in HAMi's words: hami.io/node-scheduler-policy=binpack, "
+      "hami.io/gpu-scheduler-policy=spread, nvidia.com/use-gputype=A10, …; may be given "
+      "several times");
   app.add_option("--explain", words->explain, "A pod's name: where it went or why nowhere");
   AddTimedOptions(app, words->timed);
   AddHtmlOption(app, words->timed.html);
