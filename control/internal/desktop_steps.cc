@@ -448,6 +448,11 @@ DesktopStep NextDesktopStep(const Desktop& desktop, const DesktopFacts& facts) {
   return step;
 }
 
+bool IsLiving(DesktopState state) {
+  return state == DesktopState::kReady || state == DesktopState::kConnected ||
+         state == DesktopState::kIdleWarned;
+}
+
 TimePoint EndOf(const Desktop& desktop) {
   if (desktop.run_for <= Duration(0) || desktop.ready_at == TimePoint{}) return TimePoint{};
   return desktop.ready_at + desktop.run_for;

@@ -58,6 +58,9 @@ struct DesktopStep {
 
 DesktopStep NextDesktopStep(const Desktop& desktop, const DesktopFacts& facts);
 
+// Whether somebody can work in it.
+bool IsLiving(DesktopState state);
+
 // When the desktop's time is over; 0: no end.
 TimePoint EndOf(const Desktop& desktop);
 

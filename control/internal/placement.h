@@ -67,7 +67,8 @@ PlacementPlan MakePlacementPlan(const PlanBasis& basis);
 bool PlanIsDue(const World& world, const std::optional<PlacementPlan>& plan, TimePoint now);
 
 // The cards as the scheduler is to see them, with the rules that hold now: berths that a holder has
-// taken are left out, guarantees may add up to what the pool allows, and its floor and ceiling hold.
+// taken are left out, guarantees may add up to what the pool allows, and its floor and ceiling
+// hold.
 scheduler::Snapshot SnapshotOf(const World& world, const PlacementPlan* plan);
 
 }  // namespace sluice::control
