@@ -216,6 +216,14 @@ struct ConsolidationPlan {
   int stay = 0;              // Of an undo: desktops whose former cards have no room any more.
 };
 
+// One move of a pool's consolidations as it stands.
+struct MoveNow {
+  PlannedMove move;
+  bool done = false;  // It is on the new cards, and UndoConsolidation() would take it back.
+  bool back = false;  // It undoes an earlier one.
+  TimePoint at;       // When the desktop is restarted there; 0: done.
+};
+
 // Whom control works with. All must outlive it.
 struct Partners {
   store::Store& store;
@@ -289,6 +297,10 @@ class Control {
   // is told that the desktop moves back, as far as there is room. Fails with kNotFound,
   // kFailedPrecondition (nothing of it is left) or what the store said.
   virtual Result<ConsolidationPlan> UndoConsolidation(const PoolId& pool) = 0;
+
+  // The moves that are announced, and those of the last plan that are done, by desktop. Fails with
+  // kNotFound or what the store said.
+  virtual Result<std::vector<MoveNow>> MovesNow(const PoolId& pool) = 0;
 
   // How many of the reservation's cards its team could have when it starts, as things stand and if
   // holders end when they are due; it need not be in the store. Fails with what the store said.

@@ -119,4 +119,23 @@ Result<ConsolidationStep> UndoIn(const World& world, const QueueRows& rows, cons
   return step;
 }
 
+Result<std::vector<MoveNow>> MovesIn(const World& world, const PoolId& id) {
+  if (const auto pool = PoolIn(world, id); !pool) return Fail(pool.error());
+  std::vector<MoveNow> moves;
+  for (const Claim& claim : OfLastPlan(world, id)) {
+    if (claim.notice_until != kNone || claim.moved_from.empty()) continue;
+    moves.push_back(
+        {.move = MoveOf(world, {claim.id, claim.moved_from, claim.allocations}), .done = true});
+  }
+  for (const auto& [claim_id, row] : world.claims) {
+    const Claim& claim = row.value;
+    if (claim.moves_to.empty() || !IsOnPool(world, claim, id)) continue;
+    moves.push_back({.move = MoveOf(world, {claim.id, claim.allocations, claim.moves_to}),
+                     .back = claim.plan == kNone,
+                     .at = claim.notice_until});
+  }
+  std::ranges::sort(moves, {}, [](const MoveNow& one) { return one.move.desktop; });
+  return moves;
+}
+
 }  // namespace sluice::control

@@ -25,4 +25,7 @@ Result<ConsolidationStep> ConsolidateIn(const World& world,
 // See Control::UndoConsolidation.
 Result<ConsolidationStep> UndoIn(const World& world, const QueueRows& rows, const PoolId& pool);
 
+// See Control::MovesNow.
+Result<std::vector<MoveNow>> MovesIn(const World& world, const PoolId& pool);
+
 }  // namespace sluice::control

@@ -53,6 +53,7 @@ class Controller : public Control {
   std::map<LaunchStage, Duration> UsualStageTimes() override;
   Result<ConsolidationPlan> Consolidate(const ConsolidationWish& wish) override;
   Result<ConsolidationPlan> UndoConsolidation(const PoolId& pool) override;
+  Result<std::vector<MoveNow>> MovesNow(const PoolId& pool) override;
   Result<int> RoomFor(const Reservation& reservation) override;
 
  private:

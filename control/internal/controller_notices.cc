@@ -73,6 +73,12 @@ Result<ConsolidationPlan> Controller::UndoConsolidation(const PoolId& pool) {
       [&](const World& world, const QueueRows& rows) { return UndoIn(world, rows, pool); });
 }
 
+Result<std::vector<MoveNow>> Controller::MovesNow(const PoolId& pool) {
+  const auto world = WorldAsked();
+  if (!world) return Fail(world.error());
+  return MovesIn(*world, pool);
+}
+
 Result<int> Controller::RoomFor(const Reservation& reservation) {
   const auto world = WorldAsked();
   if (!world) return Fail(world.error());

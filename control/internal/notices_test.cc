@@ -203,12 +203,38 @@ TEST(Consolidation, MovesWithNoticeAndBack) {
   const auto back = house.control().UndoConsolidation(PoolId("shared"));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(back->moves.size(), 1u);
+  const auto moves = house.control().MovesNow(PoolId("shared"));
+  ASSERT_TRUE(moves && moves->size() == 1);
+  EXPECT_TRUE(moves->front().back && !moves->front().done);
   house.Wait(6 * kMinute, kMinute);
+  EXPECT_THAT(house.control().MovesNow(PoolId("shared")).value(), ::testing::IsEmpty());
   EXPECT_EQ(CardOf(house, scene.small), before);
   EXPECT_EQ(house.StateOf(scene.small), kReady);
   EXPECT_EQ(house.Broken(), "");
   EXPECT_EQ(house.control().UndoConsolidation(PoolId("shared")).error().code,
             Code::kFailedPrecondition);
+}
+
+TEST(Consolidation, SaysHowItsMovesStand) {
+  Scattered scene;
+  House& house = *scene.house;
+  const std::string before = CardOf(house, scene.small);
+  const std::string target = CardOf(house, scene.large);
+  EXPECT_THAT(house.control().MovesNow(PoolId("shared")).value(), ::testing::IsEmpty());
+  EXPECT_EQ(house.control().MovesNow(PoolId("other")).error().code, Code::kNotFound);
+  ASSERT_TRUE(scene.Plan(true));
+  auto moves = house.control().MovesNow(PoolId("shared"));
+  ASSERT_TRUE(moves && moves->size() == 1);
+  EXPECT_EQ(moves->front().move.desktop, scene.small);
+  EXPECT_EQ(moves->front().move.to.front().gpu.text(), target);
+  EXPECT_EQ(moves->front().at, house.clock.Now() + 5 * kMinute);
+  EXPECT_FALSE(moves->front().done || moves->front().back);
+  house.Wait(6 * kMinute, kMinute);
+  moves = house.control().MovesNow(PoolId("shared"));
+  ASSERT_TRUE(moves && moves->size() == 1);
+  EXPECT_TRUE(moves->front().done && !moves->front().back);
+  EXPECT_EQ(moves->front().move.from.front().gpu.text(), before);
+  EXPECT_EQ(moves->front().at, TimePoint{});
 }
 
 TEST(Consolidation, IsCalledOffDuringTheNotice) {

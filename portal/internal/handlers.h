@@ -76,11 +76,13 @@ Answer DeleteTeam(App& app, const Call& call);
 Answer ListReservations(App& app, const Call& call);
 Answer CreateReservation(App& app, const Call& call);
 Answer GetReservation(App& app, const Call& call);
+Answer TryReservation(App& app, const Call& call);
 Answer DeleteReservation(App& app, const Call& call);
 
 // handlers_consolidation.cc
 Answer ConsolidatePool(App& app, const Call& call);
 Answer UndoConsolidation(App& app, const Call& call);
+Answer GetConsolidation(App& app, const Call& call);
 
 // handlers_users.cc
 Answer ListUsers(App& app, const Call& call);

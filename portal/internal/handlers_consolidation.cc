@@ -17,20 +17,24 @@ void WriteCards(JsonWriter& json, std::string_view name, const std::vector<Alloc
   json.EndArray();
 }
 
+// Leaves the object open.
+void WriteMove(App& app, JsonWriter& json, const control::PlannedMove& move) {
+  Bytes memory;
+  for (const Allocation& part : move.to) memory += part.memory;
+  json.BeginObject()
+      .Field("desktop_id", move.desktop.text())
+      .Field("name", move.desktop_name)
+      .Field("owner", View(app).UserName(move.user))
+      .Field("memory_bytes", memory.value());
+  WriteCards(json, "from_gpu_ids", move.from);
+  WriteCards(json, "to_gpu_ids", move.to);
+}
+
 net::Response PlanResponse(App& app, const control::ConsolidationPlan& plan) {
-  View view(app);
   JsonWriter json;
   json.BeginObject().Key("moves").BeginArray();
   for (const control::PlannedMove& move : plan.moves) {
-    Bytes memory;
-    for (const Allocation& part : move.to) memory += part.memory;
-    json.BeginObject()
-        .Field("desktop_id", move.desktop.text())
-        .Field("name", move.desktop_name)
-        .Field("owner", view.UserName(move.user))
-        .Field("memory_bytes", memory.value());
-    WriteCards(json, "from_gpu_ids", move.from);
-    WriteCards(json, "to_gpu_ids", move.to);
+    WriteMove(app, json, move);
     json.EndObject();
   }
   json.EndArray().Key("freed_gpu_ids").BeginArray();
@@ -86,6 +90,23 @@ Answer UndoConsolidation(App& app, const Call& call) {
                                 plan->moves.size(),
                                 plan->stay)});
   return PlanResponse(app, *plan);
+}
+
+Answer GetConsolidation(App& app, const Call& call) {
+  const auto moves = app.control.MovesNow(PoolId(call.id));
+  if (!moves) return No(moves.error());
+  bool can_undo = false;
+  JsonWriter json;
+  json.BeginObject().Key("moves").BeginArray();
+  for (const control::MoveNow& one : *moves) {
+    can_undo = can_undo || !one.back;
+    WriteMove(app, json, one.move);
+    json.Field("done", one.done).Field("back", one.back);
+    json.Key("at").TimeOrNull(one.at);
+    json.EndObject();
+  }
+  json.EndArray().Field("can_undo", can_undo).EndObject();
+  return JsonResponse(200, json.Take());
 }
 
 }  // namespace sluice::portal

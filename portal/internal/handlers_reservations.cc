@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -100,6 +101,51 @@ OrProblem<Reservation> ReadWish(App& app, const Call& call) {
   return wish;
 }
 
+// Open cards that the reservation could be given.
+std::set<GpuId> CardsOf(App& app, const Reservation& wish) {
+  std::set<GpuId> cards;
+  const auto all = app.objects.List<Gpu>();
+  if (!all) return cards;
+  for (const auto& stored : all->objects) {
+    const Gpu& gpu = stored->value;
+    const bool admitted = (wish.pool.empty() || wish.pool == gpu.pool) &&
+                          (wish.gpu_model.empty() || wish.gpu_model == gpu.model);
+    if (admitted && OpenToShares(gpu)) cards.insert(gpu.id);
+  }
+  return cards;
+}
+
+bool IsThereAtStart(const Claim& claim, const Reservation& wish) {
+  return claim.ends_at == TimePoint{} || claim.ends_at > wish.starts_at;
+}
+
+// Who of another team is on such cards now and not due to end before the reservation starts.
+void WriteHolders(App& app,
+                  JsonWriter& json,
+                  const Reservation& wish,
+                  const std::set<GpuId>& cards) {
+  json.Key("holders").BeginArray();
+  View view(app);
+  const auto claims = app.objects.List<Claim>();
+  for (const auto& stored : claims ? claims->objects : decltype(claims->objects){}) {
+    const Claim& claim = stored->value;
+    if (claim.team == wish.team || !IsThereAtStart(claim, wish)) continue;
+    for (const Allocation& part : claim.allocations) {
+      if (!cards.contains(part.gpu)) continue;
+      const auto desktop = app.objects.Get<Desktop>(claim.desktop.text());
+      json.BeginObject().Field("claim_id", claim.id.text());
+      json.Key("desktop_id").TextOrNull(claim.desktop.text());
+      json.Field("name", desktop ? (*desktop)->value.name : claim.run_command)
+          .Field("owner", view.UserName(claim.user))
+          .Field("gpu_id", part.gpu.text())
+          .Field("memory_bytes", part.memory.value());
+      json.Key("ends_at").TimeOrNull(claim.ends_at);
+      json.EndObject();
+    }
+  }
+  json.EndArray();
+}
+
 std::string WordsFor(const Reservation& one, const std::string& team) {
   return fmt::format("{} for team {}: {} cards with {} each",
                      one.name,
@@ -143,6 +189,19 @@ Answer CreateReservation(App& app, const Call& call) {
   auto response = ReservationResponse(app, 201, {*wish, *revision});
   if (response) response->headers.Set("Location", "/v1/reservations/" + id);
   return response;
+}
+
+Answer TryReservation(App& app, const Call& call) {
+  const auto wish = ReadWish(app, call);
+  if (!wish) return tl::unexpected(wish.error());
+  const auto room = app.control.RoomFor(*wish);
+  if (!room) return No(room.error());
+  const std::set<GpuId> cards = CardsOf(app, *wish);
+  JsonWriter json;
+  json.BeginObject().Field("room", *room).Field("cards", static_cast<int64_t>(cards.size()));
+  WriteHolders(app, json, *wish, cards);
+  json.EndObject();
+  return JsonResponse(200, json.Take());
 }
 
 Answer GetReservation(App& app, const Call& call) {

@@ -2,6 +2,7 @@
 // What is reserved, and whole cards by moves.
 #include <gtest/gtest.h>
 
+#include "portal/internal/request_fields.h"
 #include "portal/internal/testing/world.h"
 
 namespace sluice::portal {
@@ -73,10 +74,48 @@ TEST_F(Reservations, RefuseWhatCannotBe) {
   EXPECT_EQ(refused("colour", "red"), "/colour");
 }
 
+TEST_F(Reservations, AreTriedWithoutBeingMade) {
+  const std::string team = TeamId();
+  world.AddCard("GPU-1");
+  const Desktop held = world.AddDesktop(UserId("usr_1"), "Training", DesktopState::kReady);
+  auto claim = world.Read<Claim>(held.claim.text());
+  claim.value.allocations = {{.gpu = GpuId("GPU-1"), .memory = 8_GiB}};
+  const auto put = [&] {
+    world.Put(store::Put(claim.value, claim.version));
+    claim = world.Read<Claim>(held.claim.text());
+  };
+  put();
+  world.control.room_max = 1;
+  const Json said = Send("POST", "/v1/reservation-trials", Wish(team), 200);
+  EXPECT_EQ(said["room"], 1);
+  EXPECT_EQ(said["cards"], 1);
+  ASSERT_EQ(said["holders"].size(), 1u);
+  EXPECT_EQ(said["holders"][0]["name"], "Training");
+  EXPECT_EQ(said["holders"][0]["gpu_id"], "GPU-1");
+  EXPECT_EQ(said["holders"][0]["ends_at"], nullptr);
+  EXPECT_EQ(Send("GET", "/v1/reservations", nullptr, 200)["items"], Json::array());
+
+  // Due before it starts, or the team's own.
+  claim.value.ends_at = *ParseRfc3339("2100-01-01T09:00:00Z");
+  put();
+  EXPECT_EQ(Send("POST", "/v1/reservation-trials", Wish(team), 200)["holders"], Json::array());
+  claim.value.ends_at = TimePoint{};
+  claim.value.team = sluice::TeamId(team);
+  put();
+  EXPECT_EQ(Send("POST", "/v1/reservation-trials", Wish(team), 200)["holders"], Json::array());
+
+  Json other = Wish(team);
+  other["model"] = "NVIDIA L4";
+  EXPECT_EQ(Send("POST", "/v1/reservation-trials", other, 200)["cards"], 0);
+  other["count"] = 0;
+  EXPECT_EQ(Send("POST", "/v1/reservation-trials", other, 422)["errors"][0]["pointer"], "/count");
+}
+
 TEST_F(Reservations, AreForAdmins) {
   EXPECT_EQ(world.Send(Ask("GET", "/v1/reservations").As(lina)).status, 403);
-  EXPECT_EQ(world.Send(Ask("POST", "/v1/reservations").As(lina).Json(Wish("t")).Key("k")).status,
-            403);
+  for (const char* path : {"/v1/reservations", "/v1/reservation-trials"}) {
+    EXPECT_EQ(world.Send(Ask("POST", path).As(lina).Json(Wish("t")).Key("k")).status, 403);
+  }
 }
 
 TEST_F(Reservations, ConsolidationSaysWhoMovesWhere) {
@@ -108,6 +147,32 @@ TEST_F(Reservations, ConsolidationSaysWhoMovesWhere) {
             "There is nothing to take back.");
   EXPECT_EQ(world.Send(Ask("POST", "/v1/pools/shared/consolidation").As(lina).Json(body)).status,
             403);
+}
+
+TEST_F(Reservations, ConsolidationSaysHowItsMovesStand) {
+  const std::string path = "/v1/pools/shared/consolidation";
+  EXPECT_EQ(Send("GET", path, nullptr, 200), Json({{"moves", Json::array()}, {"can_undo", false}}));
+  control::MoveNow coming;
+  coming.move = {.claim = ClaimId("clm_1"),
+                 .desktop = DesktopId("dsk_1"),
+                 .desktop_name = "one",
+                 .user = UserId("usr_gone"),
+                 .from = {{.gpu = GpuId("GPU-1"), .memory = 4_GiB}},
+                 .to = {{.gpu = GpuId("GPU-2"), .memory = 4_GiB}}};
+  coming.back = true;
+  coming.at = *ParseRfc3339("2100-01-01T09:00:00Z");
+  world.control.moves_now = std::vector{coming};
+  const Json back = Send("GET", path, nullptr, 200);
+  EXPECT_EQ(back["moves"][0]["to_gpu_ids"], Json::array({"GPU-2"}));
+  EXPECT_EQ(back["moves"][0]["at"], "2100-01-01T09:00:00.000Z");
+  EXPECT_EQ(back["moves"][0]["done"], false);
+  EXPECT_EQ(back["can_undo"], false);
+  coming.back = false;
+  world.control.moves_now = std::vector{coming};
+  EXPECT_EQ(Send("GET", path, nullptr, 200)["can_undo"], true);
+  world.control.moves_now = Fail(Code::kNotFound, "There is no pool other.");
+  Send("GET", "/v1/pools/other/consolidation", nullptr, 404);
+  EXPECT_EQ(world.Send(Ask("GET", path).As(lina)).status, 403);
 }
 
 }  // namespace

@@ -107,7 +107,12 @@ class FakeControl final : public control::Control {
   Result<control::ConsolidationPlan> UndoConsolidation(const PoolId&) override {
     return consolidation;
   }
-  Result<int> RoomFor(const Reservation& reservation) override { return reservation.count; }
+  Result<std::vector<control::MoveNow>> MovesNow(const PoolId&) override { return moves_now; }
+  Result<int> RoomFor(const Reservation& reservation) override {
+    return std::min(reservation.count, room_max);
+  }
+  Result<std::vector<control::MoveNow>> moves_now = std::vector<control::MoveNow>();
+  int room_max = 1000;
   control::ConsolidationWish consolidation_wish;
   Result<control::ConsolidationPlan> consolidation = control::ConsolidationPlan();
   std::map<LaunchStage, Duration> UsualStageTimes() override {
