@@ -18,6 +18,7 @@ const Account = lazy(() => import('./pages/Account'));
 const GpuMap = lazy(() => import('./pages/admin/GpuMap'));
 const Live = lazy(() => import('./pages/admin/Live'));
 const Pools = lazy(() => import('./pages/admin/Pools'));
+const Reservations = lazy(() => import('./pages/admin/Reservations'));
 const Planner = lazy(() => import('./pages/admin/Planner'));
 const Users = lazy(() => import('./pages/admin/Users'));
 const Audit = lazy(() => import('./pages/admin/Audit'));
@@ -59,6 +60,7 @@ function SignedIn({ me }: { me: Me }) {
             </Route>
             <Route element={<Guard me={me} least="admin" />}>
               <Route path="/pools" element={<Pools />} />
+              <Route path="/reservations" element={<Reservations />} />
               <Route path="/planner" element={<Planner />} />
               <Route path="/users" element={<Users />} />
             </Route>

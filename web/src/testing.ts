@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Things as the portal sends them, for tests.
-import type { Desktop, Gpu } from './api/types';
+import type { Desktop, Gpu, GpuShare, Page } from './api/types';
 import { kGiB } from './format';
 
 export function aDesktop(part: Partial<Desktop> = {}): Desktop {
@@ -60,4 +60,27 @@ export function aGpu(part: Partial<Gpu> = {}): Gpu {
     shares: [],
     ...part,
   };
+}
+
+export function aShare(desktop: string, name: string, gib: number): GpuShare {
+  return {
+    claim_id: `clm ${desktop}`,
+    desktop_id: desktop,
+    run_command: null,
+    owner: 'lina',
+    name,
+    memory_bytes: gib * kGiB,
+    used_bytes: null,
+    guarantee_percent: 0,
+    cap_percent: 0,
+    compute_percent: 0,
+    waiting_percent: 0,
+    since: null,
+    busy: false,
+  };
+}
+
+// The one page of a list.
+export function list<T>(items: T[]): Page<T> {
+  return { items, next_cursor: null, resource_version: 1 };
 }

@@ -117,6 +117,20 @@ describe('Event', () => {
     ]);
   });
 
+  test.each([
+    ['pool.update', ['pools', 'consolidation']],
+    ['pool.consolidate', ['pools', 'consolidation']],
+    ['reservation.create', ['reservations']],
+    ['team.delete', ['teams', 'reservations']],
+    ['desktop.ask', []],
+  ])('of the audit log about %s renews what has no events of its own', (action, renewed) => {
+    const all = ['pools', 'consolidation', 'reservations', 'teams'];
+    for (const key of all) client.setQueryData([key], []);
+    apply(client, 'audit', { action }, 'usr_1');
+    const stale = all.filter((key) => client.getQueryState([key])?.isInvalidated);
+    expect(stale.sort()).toEqual([...renewed].sort());
+  });
+
   test('reset lists again', () => {
     apply(client, 'reset', { resource_version: 50 }, 'usr_1');
     expect(client.getQueryState(keys.desktops('mine'))?.isInvalidated).toBe(true);

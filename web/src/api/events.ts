@@ -19,6 +19,15 @@ const outdates: Record<string, readonly string[]> = {
   deleted: ['desktops', 'desktop', 'gpus', 'users'],
 };
 
+// Lists that have no events of their own: the audit log names what was done with them.
+const toldByAudit: [string, readonly string[]][] = [
+  ['pool.', ['pools', 'consolidation']],
+  ['team.', ['teams', 'reservations']],
+  ['reservation.', ['reservations']],
+];
+// What the portal works out from desktops and cards.
+const workedOut = ['offers', 'pools', 'reservations', 'consolidation', 'teams'];
+
 // An answer that is under way may have been written before this event and would bring the old state
 // back: it is dropped and asked for again. Exported for its test.
 export async function askAgain(client: QueryClient, kind: string): Promise<void> {
@@ -63,9 +72,14 @@ export function apply(client: QueryClient, kind: string, data: unknown, me: stri
     case 'queue':
       void client.invalidateQueries({ queryKey: keys.queue });
       return;
-    case 'audit':
-      void client.invalidateQueries({ queryKey: keys.audit });
+    case 'audit': {
+      const { action = '' } = data as { action?: string };
+      const told = toldByAudit.find(([about]) => action.startsWith(about));
+      for (const key of ['audit', ...(told?.[1] ?? [])]) {
+        void client.invalidateQueries({ queryKey: [key] });
+      }
       return;
+    }
     case 'deleted': {
       const gone = data as { kind: string; id: string };
       if (gone.kind === 'desktop') return dropDesktop(client, gone.id);
@@ -83,7 +97,8 @@ export function apply(client: QueryClient, kind: string, data: unknown, me: stri
 }
 
 function relist(client: QueryClient): void {
-  for (const key of ['desktops', 'desktop', 'gpus', 'queue', 'users', 'audit', 'offers']) {
+  const listed = ['desktops', 'desktop', 'gpus', 'queue', 'users', 'audit'];
+  for (const key of [...listed, ...workedOut]) {
     void client.invalidateQueries({ queryKey: [key] });
   }
 }
@@ -99,16 +114,16 @@ export function useEvents(me: string | null, role: T.Role | undefined): Link {
     let source: EventSource | null = null;
     let timer: number | undefined;
     let waitMs = retryFirstMs;
-    let offersTimer: number | undefined;
+    let workedOutTimer: number | undefined;
     const topics = ['desktops', 'gpus', 'queue'];
     if (role === 'operator' || role === 'admin') topics.push('audit');
     if (role === 'admin') topics.push('users');
 
-    // Offers follow desktops and cards, at most every two seconds.
-    const touchOffers = () => {
-      offersTimer ??= window.setTimeout(() => {
-        offersTimer = undefined;
-        void client.invalidateQueries({ queryKey: ['offers'] });
+    // At most every two seconds.
+    const workOutAgain = () => {
+      workedOutTimer ??= window.setTimeout(() => {
+        workedOutTimer = undefined;
+        for (const key of workedOut) void client.invalidateQueries({ queryKey: [key] });
       }, 2000);
     };
     const open = () => {
@@ -134,14 +149,14 @@ export function useEvents(me: string | null, role: T.Role | undefined): Link {
         source.addEventListener(kind, (event: MessageEvent<string>) => {
           apply(client, kind, JSON.parse(event.data), me);
           void askAgain(client, kind);
-          if (kind === 'desktop' || kind === 'gpu' || kind === 'deleted') touchOffers();
+          if (kind === 'desktop' || kind === 'gpu' || kind === 'deleted') workOutAgain();
         });
       }
     };
     open();
     return () => {
       window.clearTimeout(timer);
-      window.clearTimeout(offersTimer);
+      window.clearTimeout(workedOutTimer);
       source?.close();
     };
   }, [client, me, role]);

@@ -18,6 +18,8 @@ export const keys = {
   pools: ['pools'] as const,
   users: ['users'] as const,
   teams: ['teams'] as const,
+  reservations: ['reservations'] as const,
+  consolidation: (pool: string) => ['consolidation', pool] as const,
   tokens: ['tokens'] as const,
   audit: ['audit'] as const,
 };
@@ -123,6 +125,22 @@ export function useTeams() {
   return useQuery({
     queryKey: keys.teams,
     queryFn: ({ signal }) => listAll<T.Team>('/v1/teams', signal),
+  });
+}
+
+export function useReservations() {
+  return useQuery({
+    queryKey: keys.reservations,
+    queryFn: ({ signal }) => listAll<T.Reservation>('/v1/reservations', signal),
+  });
+}
+
+// How the pool's last consolidation stands.
+export function useConsolidation(pool: string) {
+  return useQuery({
+    queryKey: keys.consolidation(pool),
+    queryFn: ({ signal }) =>
+      call<T.ConsolidationState>(`/v1/pools/${pool}/consolidation`, { signal }),
   });
 }
 

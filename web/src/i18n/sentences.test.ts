@@ -46,6 +46,15 @@ describe('Sentence', () => {
       'sluice goes by what has been asked for here: 12 of the 50 claims that it needs have run. Until then tightest_card is in force.',
       'sluice 依据本机的历史请求：所需的 50 个中已有 12 个运行过。在此之前使用 tightest_card。',
     ],
+    [
+      'needs 8 GiB on one card; 24 GiB are free, but reserved for another team',
+      '需要单卡 8 GiB；空闲 24 GiB，但已为其他团队预留。',
+    ],
+    [
+      'needs 8 GiB on one card; it is full; 2 cards are kept whole (ceiling 3)',
+      '需要单卡 8 GiB；显卡已满；2 张卡保持整卡（上限 3）。',
+    ],
+    ['kept for shares (floor 3)', '为份额保留（下限 3）'],
   ])('translates %s', (text, said) => {
     expect(inChinese(text)).toBe(said);
   });

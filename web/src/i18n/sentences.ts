@@ -138,8 +138,57 @@ const forms: Form[] = [
     form: /^The share stays as it is: the card has (.+) for this share\.$/,
     say: '份额保持不变：该卡可给此份额 $1。',
   },
+  {
+    form: /^It moves to another GPU: at (.+) it is restarted there, with its home as it is\. Save your work\.$/,
+    say: '将迁移到另一张显卡：$1 在那里重启，主目录保持不变。请保存工作。',
+  },
+  {
+    form: /^Its share of the GPU is needed for somebody who comes before it\. It stops at (.+) and waits in the queue again; its home is kept\. Save your work\.$/,
+    say: '其 GPU 份额要让给优先的用户。将在 $1 停止并重新排队，主目录会保留。请保存工作。',
+  },
+  {
+    form: /^It gave its share of the GPU to somebody who comes before it\. It starts again by itself when there is room; its home is as it was\.$/,
+    say: '已将 GPU 份额让给优先的用户。有空位时会自动重新启动，主目录不变。',
+  },
+  ...(
+    [
+      ["It is counted as this desktop's\\.", '已计入此桌面。'],
+      [
+        'Until it ends, all work of this desktop on the GPU is slowed down\\.',
+        '在其结束之前，此桌面的 GPU 工作会变慢。',
+      ],
+      ['It was asked to end\\.', '已请求其退出。'],
+      ['It did not end when asked to, and was killed\\.', '请求后未退出，已强制结束。'],
+    ] as const
+  ).map(([english, said]) => ({
+    form: new RegExp(
+      `^"(.+)" holds (.+) of the GPU in a way that this desktop's share does not see\\. ${english}$`,
+    ),
+    say: `“$1”占用了 $2 显存，而此桌面的份额看不到。${said}`,
+  })),
+  {
+    form: /^There is nothing to take back: no desktop is where a consolidation has put it\.$/,
+    say: '没有可撤回的操作：没有桌面位于整理后的位置。',
+  },
+  {
+    form: /^The desktops of this pool change too quickly; try again\.$/,
+    say: '此资源池的桌面变化太快，请重试。',
+  },
+  {
+    form: /^The pool has (?:no card|(\d+) cards?): name no more, or 0 for none\.$/,
+    say: '超出资源池的卡数；0 表示不限。',
+  },
+  {
+    form: /^At most (\d+) cards may carry shares, so no more can be left to them: name no more, or raise ceiling_cards\.$/,
+    say: '最多 $1 张卡承载份额，保留数不能更多；或提高上限。',
+  },
+  {
+    form: /^(\d+) cards are left to shares, so as many must be allowed to carry them: name no fewer, 0 for none, or lower floor_cards\.$/,
+    say: '为份额保留了 $1 张卡，上限不能更少；0 表示不限，或降低保留数。',
+  },
+  { form: /^must be after starts_at and in the future$/, say: '必须晚于开始时间且在将来' },
   { form: /^The card is (.+) now\.$/, say: '显卡当前为 $1。' },
-  { form: /^There is no (?:desktop|card|user) (.+)\.$/, say: '$1 不存在。' },
+  { form: /^There is no (?:desktop|card|user|team|pool|reservation) (.+)\.$/, say: '$1 不存在。' },
   { form: /^needs at least (\d+) characters$/, say: '至少 $1 个字符' },
   { form: /^must have 1 to (\d+) characters$/, say: '须为 1 至 $1 个字符' },
   { form: /^must be from (.+) to (.+)$/, say: '须在 $1 至 $2 之间' },
@@ -171,6 +220,9 @@ const cardWords: Record<string, string> = {
   'too few of one machine': '同一机器的卡太少',
   free: '空闲',
   'kept for others': '保留给他人',
+  'kept for shares': '为份额保留',
+  'kept whole': '保持整卡',
+  'reserved for another team': '已为其他团队预留',
   'given out whole': '已整卡分配',
   'held for passthrough': '留作直通',
   'divided into parts': '已分区',
@@ -182,6 +234,8 @@ const cardWords: Record<string, string> = {
 };
 const cardFigures: Form[] = [
   { form: /^(?:largest|most) free (.+)$/, say: '最大空闲 $1' },
+  { form: /^floor (\d+)$/, say: '下限 $1' },
+  { form: /^ceiling (\d+)$/, say: '上限 $1' },
   { form: /^largest has (.+)$/, say: '最大的有 $1' },
   { form: /^most together (.+)$/, say: '最多 $1' },
   { form: /^has (.+)$/, say: '共 $1' },

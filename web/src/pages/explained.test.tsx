@@ -2,13 +2,12 @@
 // @vitest-environment jsdom
 import { fireEvent, screen, waitFor } from '@testing-library/react';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Explanation, Offer, Pool } from '../api/types';
+import type { Explanation, Offer } from '../api/types';
 import { kGiB } from '../format';
 import { wordsOf } from '../i18n';
 import { alternativeWords, Explained } from '../parts/Explained';
 import { aDesktop } from '../testing';
 import { leaveBrowser, playPortal, showPage, type Portal } from '../pageTesting';
-import Pools, { changesOf, rulesOf } from './admin/Pools';
 import { otherModel } from './NewDesktop';
 
 afterEach(leaveBrowser);
@@ -107,91 +106,5 @@ describe('New desktop', () => {
     expect(otherModel(offers, 'A10')?.gpu_model).toBe('L4');
     expect(otherModel(offers, 'L4')).toBeUndefined();
     expect(otherModel(offers, '')).toBeUndefined();
-  });
-});
-
-const pool: Pool = {
-  id: 'shared',
-  resource_version: 4,
-  name: 'Shared cards',
-  placement: 'tightest_card',
-  placement_in_force: 'tightest_card',
-  placement_note: '',
-  placement_made_at: null,
-  share_min_bytes: 512 << 20,
-  share_step_bytes: 256 << 20,
-  compute_overcommit_percent: 100,
-  floor_cards: 0,
-  ceiling_cards: 0,
-  cards: { total: 4, in_service: 4, with_shares: 2, whole: 1, left_to_shares: 3 },
-  bypass_rule: 'warn',
-  bypass_slack_bytes: kGiB,
-  strict_priority: false,
-  preempt: 'never',
-  notice_s: 300,
-  last_change: {
-    at: '2026-11-22T12:00:00Z',
-    by: 'ada',
-    former: { compute_overcommit_percent: 150, strict_priority: true },
-  },
-};
-
-describe('Pools', () => {
-  const page = { items: [pool], next_cursor: null, resource_version: 4 };
-
-  test('send what differs and nothing else', () => {
-    const wish = { ...rulesOf(pool), bypass_rule: 'end' as const };
-    expect(changesOf(pool, wish)).toEqual({ bypass_rule: 'end' });
-    expect(changesOf(pool, rulesOf(pool))).toEqual({});
-  });
-
-  test('are tried out before they are saved', async () => {
-    const portal: Portal = (path) => {
-      if (path.endsWith('/dry-run')) {
-        return {
-          body: {
-            effects: [
-              {
-                effect: 'over_guaranteed',
-                detail: '140% of Fast 24 0 are guaranteed',
-                claim_id: 'clm_1',
-                desktop_id: 'dsk_1',
-                name: 'Training',
-                owner: 'lina',
-              },
-            ],
-            placement_in_force: 'tightest_card',
-            placement_note: '',
-            placement_made_at: null,
-            largest_free_before_bytes: 9 * kGiB,
-            largest_free_after_bytes: 14 * kGiB,
-          },
-        };
-      }
-      return { body: path.startsWith('/v1/pools') ? page : { items: [], next_cursor: null } };
-    };
-    const sent = playPortal(portal);
-    showPage(<Pools />);
-    fireEvent.click(await screen.findByRole('switch', { name: /^Strict priority/ }));
-    fireEvent.click(screen.getByText('Try out'));
-    await screen.findByText('is on a card that guarantees more');
-    expect(screen.getByText('140% of Fast 24 0 are guaranteed')).toBeTruthy();
-    expect(screen.getByText(/would be 14 GiB instead of 9 GiB/)).toBeTruthy();
-    expect(sent.some((s) => s.init.method === 'PATCH')).toBe(false);
-  });
-
-  test('undo their last change with the values before it', async () => {
-    const portal: Portal = (path, init) =>
-      init.method === 'PATCH'
-        ? { body: pool }
-        : { body: path.startsWith('/v1/pools') ? page : { items: [], next_cursor: null } };
-    const sent = playPortal(portal);
-    showPage(<Pools />);
-    await screen.findByText(/Before it: guarantees up to 150 %, strict priority on/);
-    fireEvent.click(screen.getByText('Undo the change'));
-    await waitFor(() => expect(sent.some((s) => s.init.method === 'PATCH')).toBe(true));
-    const patch = sent.find((s) => s.init.method === 'PATCH');
-    expect(JSON.parse(String(patch?.init.body))).toEqual(pool.last_change?.former);
-    expect((patch?.init.headers as Headers).get('If-Match')).toBe('"4"');
   });
 });

@@ -26,6 +26,8 @@ export function FormDialog(props: {
   ready?: boolean;
   busy?: boolean;
   danger?: boolean;
+  // For a form with fields beside each other.
+  wide?: boolean;
   // Of the form as a whole; what is wrong with one field stands at that field.
   error?: unknown;
   children: ReactNode;
@@ -37,6 +39,7 @@ export function FormDialog(props: {
       opened
       onClose={props.onClose}
       title={props.title}
+      size={props.wide ? 'lg' : undefined}
       closeButtonProps={{ 'aria-label': t('act.close') }}
     >
       <form

@@ -24,6 +24,7 @@ const places: { to: string; key: Key; roles: string[] }[] = [
   { to: '/gpus', key: 'nav.gpus', roles: ['user', 'operator', 'admin'] },
   { to: '/live', key: 'nav.live', roles: ['operator', 'admin'] },
   { to: '/pools', key: 'nav.pools', roles: ['admin'] },
+  { to: '/reservations', key: 'nav.reservations', roles: ['admin'] },
   { to: '/planner', key: 'nav.planner', roles: ['admin'] },
   { to: '/users', key: 'nav.users', roles: ['admin'] },
   { to: '/audit', key: 'nav.audit', roles: ['operator', 'admin'] },

@@ -70,6 +70,13 @@ export function cardWords(card: Pick<Gpu, 'model' | 'simulated' | 'index'>, word
   return words.t('share.card', { model, index: card.index });
 }
 
+// The same by its machine, as in "atlas 0"; its id where the card is no more.
+export function cardName(id: string, gpus: Pick<Gpu, 'id' | 'node' | 'index'>[]): string {
+  const card = gpus.find((gpu) => gpu.id === id);
+  if (!card) return id;
+  return card.node ? `${card.node} ${card.index}` : String(card.index);
+}
+
 // One sentence: why it is as it is, with its figures.
 export function ReasonLine({ desktop }: { desktop: Desktop }) {
   const words = useWords();
