@@ -285,6 +285,26 @@ const parts: Form[] = [
   { form: /^none is in service now: (.+)$/, say: '目前没有可用的显卡：$1' },
   { form: /^out of service: (.+)$/, say: '停用：$1' },
   { form: /^(.+) are free, but kept for the first in the queue$/, say: '空闲 $1，但保留给队首' },
+  { form: /^(\d+) desktops? gives? way to it at (.+)$/, say: '$1 个桌面将于 $2 为其让位' },
+  { form: /^(.+) are free, but reserved for another team$/, say: '空闲 $1，但已为其他团队预留' },
+  {
+    form: /^(\d+) cards? (?:is|are) kept whole \(ceiling (\d+)\)$/,
+    say: '$1 张卡保持整卡（上限 $2）',
+  },
+  {
+    form: /^(\d+) cards? (?:is|are) unused, but kept for shares \(floor (\d+)\)$/,
+    say: '$1 张卡空闲，但为份额保留（下限 $2）',
+  },
+  {
+    form: /^(?:none|at most (\d+)) of (\d+) may carry shares \(ceiling (\d+)\)$/,
+    say: '$2 张卡中承载份额的不超过上限 $3',
+  },
+  {
+    form: /^(?:none|at most (\d+)) of (\d+) may be given out whole \(floor (\d+)\)$/,
+    say: '$2 张卡中须为份额保留 $3 张，不能整卡分配',
+  },
+  { form: /^enough is free, but kept for the first in the queue$/, say: '空闲足够，但保留给队首' },
+  { form: /^enough is free, but reserved for another team$/, say: '空闲足够，但已为其他团队预留' },
   { form: /^the largest has (.+)$/, say: '最大的显卡有 $1' },
   { form: /^a card has 100%$/, say: '单卡为 100%' },
   { form: /^there is no GPU here$/, say: '本机没有 GPU' },
