@@ -63,12 +63,15 @@ PastClaim ToPast(const Claim& claim, TimePoint ended_at, std::string reason) {
           .user = claim.user,
           .team = claim.team,
           .template_id = claim.template_id,
+          .desktop = claim.desktop,
           .request = claim.request,
           .more = claim.more,
+          .run_for = claim.run_for,
           .allocations = claim.allocations,
           .queued_since = claim.queued_since,
           .held_since = claim.held_since,
           .ended_at = ended_at,
+          .gave_way = !claim.yields_to.empty() && ended_at >= claim.notice_until,
           .reason = std::move(reason)};
 }
 

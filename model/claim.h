@@ -98,14 +98,18 @@ struct PastClaim {
   UserId user;
   TeamId team;
   TemplateId template_id;
+  DesktopId desktop;  // Empty: of a command, or not known.
   ClaimRequest request;
   std::vector<ClaimRequest> more;
+  Duration run_for{0};                  // As it said; 0: nothing.
   std::vector<Allocation> allocations;  // Empty: it never held cards.
   TimePoint queued_since;
   TimePoint held_since;
   TimePoint ended_at;
   Duration idle_for{0};  // A desktop's time from the last input to its end; 0: not known.
-  std::string reason;    // Why it ended.
+  // It ended for another, when its notice was over; its desktop waited again, with a new claim.
+  bool gave_way = false;
+  std::string reason;  // Why it ended.
 };
 
 // Requires: `claim` has not ended.

@@ -23,6 +23,7 @@ constexpr internal::Names<DesktopState, 13> kStates{{"queued",
                                                      "deleting"}};
 constexpr internal::Names<DesiredState, 3> kDesired{{"running", "stopped", "deleted"}};
 constexpr internal::Names<DesktopKind, 2> kKinds{{"container", "vm"}};
+constexpr internal::Names<MessageSender, 2> kSenders{{"operator", "system"}};
 constexpr internal::Names<LaunchStage, kLaunchStageCount> kStages{
     {"place", "prepare_home", "start_display", "first_frame"}};
 
@@ -126,6 +127,12 @@ std::string_view ToString(DesktopKind kind) {
 }
 std::optional<DesktopKind> ParseDesktopKind(std::string_view text) {
   return kKinds.Find(text);
+}
+std::string_view ToString(MessageSender sender) {
+  return kSenders.Of(sender);
+}
+std::optional<MessageSender> ParseMessageSender(std::string_view text) {
+  return kSenders.Find(text);
 }
 std::string_view ToString(LaunchStage stage) {
   return kStages.Of(stage);

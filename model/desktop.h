@@ -41,6 +41,12 @@ enum class DesktopKind { kContainer, kVm };
 std::string_view ToString(DesktopKind kind);
 std::optional<DesktopKind> ParseDesktopKind(std::string_view text);
 
+// Who wrote a desktop's message. kSystem: Sluice itself, as a notice that the desktop will give way
+// or move, or of a program that goes round its share.
+enum class MessageSender { kOperator, kSystem };
+std::string_view ToString(MessageSender sender);
+std::optional<MessageSender> ParseMessageSender(std::string_view text);
+
 // The stages of a launch, in order, as the launch page shows them.
 enum class LaunchStage { kPlace, kPrepareHome, kStartDisplay, kFirstFrame };
 inline constexpr int kLaunchStageCount = 4;
@@ -87,8 +93,9 @@ struct Desktop {
   TimePoint ready_at;
   TimePoint last_input_at;
   std::vector<StageTime> stages;  // Of the latest launch.
-  std::string message;            // An operator's message to its user; empty: none.
-  std::string limits_in_force;    // "cgroup v2", "rlimits": which CPU and memory limits apply.
+  std::string message;            // To its user; empty: none.
+  MessageSender message_from = MessageSender::kOperator;
+  std::string limits_in_force;  // "cgroup v2", "rlimits": which CPU and memory limits apply.
 };
 
 // One legal step. `why` is what a user reads when no better reason is known.

@@ -57,6 +57,9 @@ TEST(DesktopWords, ReadBackEveryName) {
   for (const auto kind : {DesktopKind::kContainer, DesktopKind::kVm}) {
     EXPECT_EQ(ParseDesktopKind(ToString(kind)), kind);
   }
+  for (const auto sender : {MessageSender::kOperator, MessageSender::kSystem}) {
+    EXPECT_EQ(ParseMessageSender(ToString(sender)), sender);
+  }
   for (int i = 0; i < kLaunchStageCount; ++i) {
     const auto stage = static_cast<LaunchStage>(i);
     EXPECT_EQ(ParseLaunchStage(ToString(stage)), stage);

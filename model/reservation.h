@@ -23,6 +23,7 @@ struct Reservation {
   TimePoint starts_at;
   TimePoint ends_at;  // Later than `starts_at`.
   TimePoint created_at;
+  TimePoint removed_at;  // Of a past one: when it was taken back; 0: it was not.
 
   friend bool operator==(const Reservation&, const Reservation&) = default;
 };

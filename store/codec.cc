@@ -137,6 +137,7 @@ void Fields(V& v, T& desktop) {
   v("last_input_at", desktop.last_input_at);
   v("stages", desktop.stages);
   v("message", desktop.message);
+  v("message_from", desktop.message_from);
   v("limits_in_force", desktop.limits_in_force);
 }
 
@@ -212,13 +213,16 @@ void Fields(V& v, T& past) {
   v("user", past.user);
   v("team", past.team);
   v("template_id", past.template_id);
+  v("desktop", past.desktop);
   v("request", past.request);
   v("more", past.more);
+  v("run_for", past.run_for);
   v("allocations", past.allocations);
   v("queued_since", past.queued_since);
   v("held_since", past.held_since);
   v("ended_at", past.ended_at);
   v("idle_for", past.idle_for);
+  v("gave_way", past.gave_way);
   v("reason", past.reason);
 }
 
@@ -234,6 +238,7 @@ void Fields(V& v, T& reservation) {
   v("starts_at", reservation.starts_at);
   v("ends_at", reservation.ends_at);
   v("created_at", reservation.created_at);
+  v("removed_at", reservation.removed_at);
 }
 
 // From names to enums; the other way is ToString.
@@ -257,6 +262,9 @@ std::optional<DesiredState> Parse(std::string_view s, DesiredState) {
 }
 std::optional<DesktopKind> Parse(std::string_view s, DesktopKind) {
   return ParseDesktopKind(s);
+}
+std::optional<MessageSender> Parse(std::string_view s, MessageSender) {
+  return ParseMessageSender(s);
 }
 std::optional<LaunchStage> Parse(std::string_view s, LaunchStage) {
   return ParseLaunchStage(s);

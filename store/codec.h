@@ -122,6 +122,11 @@ Result<std::vector<Versioned<T>>> ReadAll(Store& store) {
   return all;
 }
 
+// For Commit: keeps a reservation that is over or taken back for the planner's replays.
+inline Write PutPast(const Reservation& reservation) {
+  return Write{Kind::kPastReservation, reservation.id.text(), std::nullopt, Encode(reservation)};
+}
+
 // For Commit: writes `value` if it is still at `expected` (0: must not exist yet).
 template <typename T>
 Write Put(const T& value, std::optional<uint64_t> expected) {

@@ -111,6 +111,7 @@ Desktop SomeDesktop() {
           .last_input_at = At(9),
           .stages = {{LaunchStage::kFirstFrame, At(10), At(11)}},
           .message = "back at noon",
+          .message_from = MessageSender::kSystem,
           .limits_in_force = "cgroup v2"};
 }
 
@@ -217,6 +218,7 @@ TEST(Codec, KeepsEveryMemberOfATeam) {
 TEST(Codec, KeepsEveryMemberOfAPastClaim) {
   PastClaim past = ToPast(SomeClaim(), At(9), "Given back.");
   past.idle_for = Duration(7);
+  past.gave_way = true;
   ExpectSound(past);
 }
 TEST(Codec, KeepsEveryMemberOfAReservation) {
@@ -229,7 +231,8 @@ TEST(Codec, KeepsEveryMemberOfAReservation) {
                           .memory = 8_GiB,
                           .starts_at = At(1),
                           .ends_at = At(2),
-                          .created_at = At(3)});
+                          .created_at = At(3),
+                          .removed_at = At(4)});
 }
 TEST(Codec, KeepsEveryMemberOfATemplate) {
   Template value = BuiltInTemplates().front();
@@ -252,6 +255,22 @@ TEST(Codec, TakesDefaultsForAbsentAndIgnoresUnknownMembers) {
   ASSERT_TRUE(pool);
   EXPECT_EQ(pool->id, PoolId("p"));
   EXPECT_EQ(pool->share_memory_min, Pool().share_memory_min);
+}
+
+TEST(Codec, ReadsAPastClaimOfBeforeItHadPartsAndAnEnd) {
+  const auto past = Decode<PastClaim>(
+      R"({"id":"clm_1","owner_kind":"desktop","request":{"count":1},"queued_since":5})");
+  ASSERT_TRUE(past);
+  EXPECT_EQ(past->run_for, Duration(0));
+  EXPECT_EQ(past->desktop, DesktopId());
+  EXPECT_FALSE(past->gave_way);
+  EXPECT_TRUE(past->more.empty());
+}
+
+TEST(Codec, TakesAMessageOfUnknownSenderForAnOperators) {
+  const auto desktop = Decode<Desktop>(R"({"id":"dsk_1","message":"Back at noon."})");
+  ASSERT_TRUE(desktop);
+  EXPECT_EQ(desktop->message_from, MessageSender::kOperator);
 }
 
 TEST(Codec, NamesTheWrongMemberByItsPath) {

@@ -19,7 +19,8 @@ std::string_view ToString(Kind kind) {
                                                                       "setting",
                                                                       "team",
                                                                       "past_claim",
-                                                                      "reservation"};
+                                                                      "reservation",
+                                                                      "past_reservation"};
   const auto index = static_cast<size_t>(kind);
   return index < kNames.size() ? kNames[index] : std::string_view("unknown");
 }

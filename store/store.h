@@ -30,8 +30,9 @@ enum class Kind {
   kTeam,
   kPastClaim,  // Claims that have ended; id = the claim's.
   kReservation,
+  kPastReservation,  // Those that are over, as long as they were in force; id = the reservation's.
 };
-inline constexpr int kKindCount = 14;
+inline constexpr int kKindCount = 15;
 std::string_view ToString(Kind kind);
 
 // A stored object. `version` is the store-wide revision of the commit that last wrote it: it only

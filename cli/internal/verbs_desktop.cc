@@ -51,7 +51,10 @@ void PrintDesktop(const Json& desktop) {
   row("in use", UseText(desktop));
   row("created", TimeText(desktop, "created_at"));
   row("stops", TimeText(desktop, "stops_at"));
-  if (!Text(desktop, "message").empty()) row("message", Text(desktop, "message"));
+  if (!Text(desktop, "message").empty()) {
+    const bool ours = Text(desktop, "message_from") == "system";
+    row("message", (ours ? "from Sluice: " : "from the operator: ") + Text(desktop, "message"));
+  }
 }
 
 int Show(Context& context, const Json& desktop) {

@@ -13,6 +13,7 @@ constexpr Duration kReservedMax{120'000};  // A run that was placed and does not
 constexpr size_t kPastKept = 20'000;       // Some 10 MB; older ones are forgotten.
 constexpr size_t kPastSweepMax = 500;      // At once.
 constexpr Duration kReservationKept{24 * 60 * 60'000};
+constexpr size_t kPastReservationsKept = 2'000;
 constexpr Duration kEndedKept{600'000};  // An ended claim can be asked about for so long.
 
 bool IsEnded(const Claim& claim) {
@@ -124,15 +125,23 @@ int Controller::SweepPastClaims() {
   return 1;
 }
 
-// Those that are over long since; who asks what was reserved last week has the audit log.
+// Those that are over long since become past ones, of which the planner alone knows; who asks what
+// was reserved last week has the audit log.
 int Controller::SweepReservations() {
   const TimePoint now = partners_.clock.Now();
   std::vector<store::Write> writes;
   for (const auto& [id, row] : follower_.world().reservations) {
     if (row.value.ends_at + kReservationKept > now) continue;
     writes.push_back({store::Kind::kReservation, id.text(), row.version, std::nullopt});
+    writes.push_back(store::PutPast(row.value));
   }
   if (writes.empty()) return 0;
+  const auto kept = partners_.store.List(store::Kind::kPastReservation, "", 0);
+  const size_t count = kept ? kept->objects.size() : 0;
+  for (size_t i = 0; i + kPastReservationsKept < count; ++i) {  // The oldest, by their ids.
+    writes.push_back(
+        {store::Kind::kPastReservation, kept->objects[i].id, std::nullopt, std::nullopt});
+  }
   Commit(writes, "reservations that are over");
   return 1;
 }

@@ -84,6 +84,7 @@ int Controller::StepBypasses() {
         done = true;
       } else {
         told.message = at->second.text;
+        told.message_from = MessageSender::kSystem;
         done = Commit({store::Put(told, version)}, "a message to " + at->first.text());
         ++steps;
       }

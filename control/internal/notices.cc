@@ -204,6 +204,7 @@ std::vector<store::Write> GiveNotice(const World& world, const Claim& with_notic
   if (const auto* desktop = DesktopOf(world, with_notice)) {
     Desktop told = desktop->value;
     told.message = NoticeText(with_notice);
+    told.message_from = MessageSender::kSystem;
     writes.push_back(store::Put(told, desktop->version));
   }
   return writes;

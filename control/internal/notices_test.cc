@@ -69,6 +69,7 @@ TEST(GivingWay, TellsThenStopsAndQueuesAgainWithTheHomeKept) {
   const DesktopId high = Add(*house, "high", 20_GiB, 5);
   EXPECT_EQ(house->StateOf(low), kReady);
   EXPECT_THAT(house->Get(low).message, HasSubstr("Save your work."));
+  EXPECT_EQ(house->Get(low).message_from, MessageSender::kSystem);
   EXPECT_EQ(Told(*house), (Said{"desktop.notice"}));
   // The first in the queue has its promise: the end of the notice.
   const auto place = house->control().PlaceInQueue(house->Get(high).claim);
@@ -323,3 +324,6 @@ TEST(Gang, IsGivenAllItsCardsOrNone) {
 
 }  // namespace
 }  // namespace sluice::control
+  const auto past = house->real_store->Get(store::Kind::kPastReservation, "rsv_1");
+  ASSERT_TRUE(past);  // For the planner.
+  EXPECT_EQ(store::Decode<Reservation>(past->body).value(), kept);

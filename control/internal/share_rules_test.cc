@@ -90,6 +90,7 @@ TEST_F(Rules, SayInTheAuditLogWhoHeldWhatAndWhatWasDone) {
                     HasSubstr("holds 3 GiB of GPU-1, 2 GiB of it round"),
                     HasSubstr("asked to end (rule: end)")));
   EXPECT_THAT(house_.Get(desktop_).message, HasSubstr("\"miner\" holds 2 GiB"));
+  EXPECT_EQ(house_.Get(desktop_).message_from, MessageSender::kSystem);
   Tell(BypassStep::kEnded, BypassRule::kEnd);
   EXPECT_THAT(LastNote(), HasSubstr("ended (rule: end)"));
   EXPECT_THAT(house_.Get(desktop_).message, HasSubstr("asked to end"));

@@ -187,6 +187,7 @@ TEST_F(Desktops, AreChangedByOperatorsOnlyThroughMessageAndStop) {
       Ask("POST", Path(desktop) + "/messages").As(omar).Json({{"text", "Maintenance at six."}}),
       200);
   EXPECT_EQ(told["message"], "Maintenance at six.");
+  EXPECT_EQ(told["message_from"], "operator");
   const auto stopped = world.SendForJson(
       Ask("POST", Path(desktop) + "/stop").As(omar).Json({{"reason", "The card is needed."}}), 202);
   EXPECT_EQ(stopped["desired_state"], "stopped");

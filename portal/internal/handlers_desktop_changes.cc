@@ -297,6 +297,7 @@ Answer MessageDesktop(App& app, const Call& call) {
                                {"desktop.message", call.id, "ok", *text},
                                [&](Desktop& desktop) -> OrProblem<void> {
                                  desktop.message = *text;
+                                 desktop.message_from = MessageSender::kOperator;
                                  return {};
                                });
   if (changed && app.streams != nullptr) {
@@ -318,6 +319,7 @@ Answer StopDesktop(App& app, const Call& call) {
                                [&](Desktop& desktop) -> OrProblem<void> {
                                  desktop.desired = DesiredState::kStopped;
                                  desktop.message = message;
+                                 desktop.message_from = MessageSender::kOperator;
                                  return {};
                                }));
 }

@@ -219,9 +219,14 @@ Answer DeleteReservation(App& app, const Call& call) {
     return tl::unexpected(same.error());
   }
   const std::string team = TeamName(app, (*one)->value.team);
+  std::vector<store::Write> writes = {
+      {store::Kind::kReservation, call.id, (*one)->version, std::nullopt}};
+  Reservation over = (*one)->value;
+  over.removed_at = app.clock.Now();
+  writes.push_back(store::PutPast(over));
   const auto revision =
       app.Commit(call,
-                 {{store::Kind::kReservation, call.id, (*one)->version, std::nullopt}},
+                 std::move(writes),
                  {"reservation.delete", call.id, "ok", WordsFor((*one)->value, team)},
                  team);
   if (!revision) return No(revision.error());

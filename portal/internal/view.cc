@@ -187,6 +187,7 @@ void View::Write(JsonWriter& json, const store::Versioned<Desktop>& stored) {
   for (const std::string& name : viewers.operators) json.Text(name);
   json.EndArray();
   json.Field("message", desktop.message)
+      .Field("message_from", desktop.message.empty() ? "" : ToString(desktop.message_from))
       .Field("limits_in_force", desktop.limits_in_force)
       .Field("home_kept", desktop.keep_home)
       .EndObject();

@@ -44,6 +44,7 @@ expect 0 "ready" s desktop create other --memory 3584MiB --wait
 expect 0 "" s desktop create first --memory 2560MiB
 within 60 is first ready
 within 20 is low queued
+expect 0 "from Sluice: It gave its share" s desktop show low
 expect 0 "gives way" s audit list --action desktop.notice
 expect 0 "" s desktop stop first --wait
 within 20 is low ready

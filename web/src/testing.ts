@@ -30,6 +30,7 @@ export function aDesktop(part: Partial<Desktop> = {}): Desktop {
     viewers: 0,
     viewers_admin: [],
     message: '',
+    message_from: '',
     limits_in_force: '',
     home_kept: true,
     ...part,
