@@ -20,11 +20,11 @@ int32_t MemoryAsked(const Need& need) {
 }
 
 // How many of the ascending `limits` are met by each of 0 … `last`.
-std::vector<uint8_t> Ranks(const std::vector<int32_t>& limits, int32_t last) {
-  std::vector<uint8_t> ranks;
+std::vector<uint16_t> Ranks(const std::vector<int32_t>& limits, int32_t last) {
+  std::vector<uint16_t> ranks;
   for (int32_t left = 0; left <= last; ++left) {
     const auto met = std::ranges::upper_bound(limits, left) - limits.begin();
-    ranks.push_back(static_cast<uint8_t>(std::min<int64_t>(met, 255)));
+    ranks.push_back(static_cast<uint16_t>(met));
   }
   return ranks;
 }
@@ -42,6 +42,14 @@ bool AreAlike(const Ledger& ledger, CardIndex a, CardIndex b) {
   return x.memory_free == y.memory_free && x.compute_free == y.compute_free && x.kind == y.kind &&
          x.open == y.open && (x.slots_free > 0) == (y.slots_free > 0) &&
          (x.holders == 0) == (y.holders == 0) && x.taken == y.taken;
+}
+
+// Each value becomes the sum of itself and of those before it that lie whole steps back, within its
+// row of `length`.
+void SumUp(std::vector<int64_t>& values, size_t step, size_t length) {
+  for (size_t at = step; at < values.size(); ++at) {
+    if (at % length >= step) values[at] += values[at - step];
+  }
 }
 
 size_t RankOf(const std::vector<int64_t>& limits, int64_t value) {
@@ -113,19 +121,16 @@ Fragments::KindTable Fragments::MakeKind(const Ledger& ledger,
   table.compute_ranks = compute.size() + 1;
   table.weights.assign((cpu.size() + 1) * table.compute_ranks * table.memory_ranks, 0);
   for_each([&](const Demand& demand, const Need& need, int64_t count) {
-    for (size_t c = RankOf(cpu, demand.cpu_millis); c <= cpu.size(); ++c) {
-      for (size_t k = table.compute_rank[static_cast<size_t>(need.compute)];
-           k < table.compute_ranks;
-           ++k) {
-        int64_t* row = &table.weights[(c * table.compute_ranks + k) * table.memory_ranks];
-        for (size_t m = table.memory_rank[static_cast<size_t>(need.memory_millis)];
-             m < table.memory_ranks;
-             ++m) {
-          row[m] += count;
-        }
-      }
-    }
+    const size_t k = table.compute_rank[static_cast<size_t>(need.compute)];
+    const size_t m = table.memory_rank[static_cast<size_t>(need.memory_millis)];
+    const size_t row = RankOf(cpu, demand.cpu_millis) * table.compute_ranks + k;
+    table.weights[row * table.memory_ranks + m] += count;
   });
+  // Who finds what it asks for finds it where there is more, too.
+  const size_t plane = table.compute_ranks * table.memory_ranks;
+  SumUp(table.weights, 1, table.memory_ranks);
+  SumUp(table.weights, table.memory_ranks, plane);
+  SumUp(table.weights, plane, table.weights.size());
   return table;
 }
 
@@ -149,14 +154,15 @@ std::vector<Fragments::Level> Fragments::MakeLevels(const Ledger& ledger,
       level = {memory, compute, cards + 1, {}};
       level.weights.assign((table.cpu.size() + 1) * level.counts, 0);
     }
-    for (size_t c = RankOf(table.cpu, demand.cpu_millis); c <= table.cpu.size(); ++c) {
-      for (auto n = static_cast<size_t>(demand.count); n < level.counts; ++n) {
-        level.weights[c * level.counts + n] += count;
-      }
-    }
+    level.weights[RankOf(table.cpu, demand.cpu_millis) * level.counts +
+                  static_cast<size_t>(demand.count)] += count;
   }
   std::vector<Level> list;
-  for (auto& [key, level] : levels) list.push_back(std::move(level));
+  for (auto& [key, level] : levels) {
+    SumUp(level.weights, 1, level.counts);
+    SumUp(level.weights, level.counts, level.weights.size());
+    list.push_back(std::move(level));
+  }
   return list;
 }
 

@@ -51,8 +51,8 @@ class Fragments {
  private:
   // How many of the mix's demands for one card find CPU, memory and compute, by rank of each.
   struct KindTable {
-    std::vector<uint8_t> memory_rank;   // By thousandths left, 0 to 1000.
-    std::vector<uint8_t> compute_rank;  // By millis left.
+    std::vector<uint16_t> memory_rank;   // By thousandths left, 0 to 1000.
+    std::vector<uint16_t> compute_rank;  // By millis left.
     size_t memory_ranks = 1;
     size_t compute_ranks = 1;
     std::vector<int64_t> weights;  // [cpu rank][compute rank][memory rank].

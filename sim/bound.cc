@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sim/coarse.h"
 #include "sim/sluice_setup.h"
 
 namespace sluice::sim {
@@ -12,14 +13,28 @@ namespace {
 constexpr targets::ProgramOptions kAllOfIt{.easy = 100, .most = 100};
 constexpr double kEqualPct = 0.005;
 
-Result<double> BoundAt(const TraceFleet& fleet, double load_percent) {
-  std::vector<targets::Expected> expected = targets::Scaled(fleet.ledger, WholeMix(fleet), 100);
-  for (targets::Expected& one : expected) one.count *= load_percent / 100;
-  const auto program = targets::MakeTargets(fleet.ledger, expected, kAllOfIt);
-  if (!program) return Fail(program.error());
-  return 100 * static_cast<double>(program->bound_millis) /
-         static_cast<double>(fleet.capacity_milli);
-}
+// A fleet and what is asked of it, at any load.
+class Program {
+ public:
+  explicit Program(const TraceFleet& fleet)
+      : ledger_(fleet.ledger), capacity_milli_(static_cast<double>(fleet.capacity_milli)) {
+    expected_ = targets::Scaled(ledger_, Relaxed(ledger_, WholeMix(fleet)), 100);
+  }
+
+  // In percent of the capacity.
+  Result<double> BoundAt(double load_percent) const {
+    std::vector<targets::Expected> expected = expected_;
+    for (targets::Expected& one : expected) one.count *= load_percent / 100;
+    const auto program = targets::MakeTargets(ledger_, expected, kAllOfIt);
+    if (!program) return Fail(program.error());
+    return 100 * static_cast<double>(program->bound_millis) / capacity_milli_;
+  }
+
+ private:
+  scheduler::Ledger ledger_;
+  double capacity_milli_;
+  std::vector<targets::Expected> expected_;
+};
 
 bool AllFitSomewhere(const TraceFleet& fleet) {
   return std::ranges::all_of(fleet.demand_of, [&](scheduler::DemandIndex demand) {
@@ -33,9 +48,10 @@ bool AllFitSomewhere(const TraceFleet& fleet) {
 }  // namespace
 
 Result<Bounds> BoundsOf(const TraceFleet& fleet, const std::vector<int>& loads_percent) {
+  const Program program(fleet);
   Bounds bounds;
   for (const int load : loads_percent) {
-    const auto bound = BoundAt(fleet, load);
+    const auto bound = program.BoundAt(load);
     if (!bound) return Fail(bound.error());
     bounds.by_load[load] = *bound;
   }
@@ -47,7 +63,7 @@ Result<Bounds> BoundsOf(const TraceFleet& fleet, const std::vector<int>& loads_p
   double too_much = 100;
   while (too_much - fits > kEqualPct) {
     const double load = (fits + too_much) / 2;
-    const auto bound = BoundAt(fleet, load);
+    const auto bound = program.BoundAt(load);
     if (!bound) return Fail(bound.error());
     (*bound >= load - slack ? fits : too_much) = load;
   }

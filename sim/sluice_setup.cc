@@ -4,6 +4,8 @@
 #include <map>
 #include <utility>
 
+#include "sim/coarse.h"
+
 namespace sluice::sim {
 
 scheduler::Mix WholeMix(const TraceFleet& fleet) {
@@ -15,7 +17,7 @@ scheduler::Mix WholeMix(const TraceFleet& fleet) {
 targets::Choice ChooseTargets(const TraceFleet& fleet) {
   targets::Rehearsal rehearsal;
   rehearsal.fgd_mix = fleet.mix;
-  return targets::Rehearse(fleet.ledger, WholeMix(fleet), rehearsal);
+  return targets::Rehearse(fleet.ledger, Coarse(fleet.ledger, WholeMix(fleet)), rehearsal);
 }
 
 Result<std::unique_ptr<scheduler::Policy>> MakeSluicePolicy(const TraceFleet& fleet,
@@ -24,7 +26,8 @@ Result<std::unique_ptr<scheduler::Policy>> MakeSluicePolicy(const TraceFleet& fl
   if (setup.choice.use_targets) {
     auto program = targets::MakeTargets(
         fleet.ledger,
-        targets::Scaled(fleet.ledger, WholeMix(fleet), setup.choice.load_percent),
+        targets::Scaled(
+            fleet.ledger, Coarse(fleet.ledger, WholeMix(fleet)), setup.choice.load_percent),
         setup.choice.options);
     if (!program) return Fail(program.error());
     berths = std::move(program->targets);
