@@ -14,6 +14,7 @@ namespace sluice::scheduler {
 namespace {
 
 using namespace literals;
+using namespace std::chrono_literals;
 
 Gpu HeldWhole(const std::string& id, Bytes memory) {
   Gpu gpu = Card(id, memory);
@@ -159,12 +160,8 @@ TEST(Bounds, TellEachCardByItself) {
 TEST(Bounds, HoldForAllPartsOfAClaimTogether) {
   const Snapshot three =
       Within({.floor = 1, .ceiling = 1}, {Card("a", 24_GiB), Card("b", 24_GiB), Card("c", 24_GiB)});
-  const std::vector<Waiting> shares{{.id = ClaimId("g"),
-                                     .request = Ask(4_GiB),
-                                     .queued_since = {},
-                                     .team = {},
-                                     .kind = {},
-                                     .more = {Ask(4_GiB)}}};
+  const std::vector<Waiting> shares{
+      {.id = ClaimId("g"), .request = Ask(4_GiB), .more = {Ask(4_GiB)}}};
   const auto two_shares = WalkQueue({.snapshot = three, .waiting = shares});
   EXPECT_EQ(Say(two_shares[0].decision),
             "never: needs 2 shares on different cards; the pool's floor and ceiling never leave so "
@@ -183,51 +180,46 @@ TEST(Bounds, HoldForAllPartsOfAClaimTogether) {
       std::holds_alternative<Never>(WalkQueue({.snapshot = four, .waiting = mixed})[0].decision));
 }
 
-// A whole card for the first, when the only holder of one ends; who comes later may not take of
+TimePoint At(int minutes) {
+  return TimePoint(Duration(minutes * 60'000));
+}
+
+Waiting Asks(const std::string& id, const ClaimRequest& request, int minute) {
+  return {.id = ClaimId(id), .request = request, .queued_since = At(minute)};
+}
+
+std::vector<std::string> WalkIn(const Snapshot& fleet,
+                                const std::vector<Waiting>& waiting,
+                                const std::vector<Holder>& holders = {}) {
+  std::vector<std::string> said;
+  for (const QueueAnswer& answer :
+       WalkQueue({.snapshot = fleet, .waiting = waiting, .holders = holders, .now = At(10)})) {
+    const bool waits = std::holds_alternative<WaitFor>(answer.decision);
+    said.push_back(answer.id.text() + (waits ? " waits" : " on " + Say(answer.decision)));
+    if (answer.promised)
+      said.back() += " until " + std::to_string((*answer.promised - At(0)) / 1min);
+  }
+  return said;
+}
+
+// Two whole cards for the first, when the only holder of one ends; who comes later may not take of
 // what the floor leaves meanwhile.
 TEST(Bounds, KeepWhatTheFirstIsPromised) {
-  Snapshot four =
+  const Snapshot four =
       Within({.floor = 2},
              {HeldWhole("a", 24_GiB), Card("b", 24_GiB), Card("c", 24_GiB), Card("d", 24_GiB)});
-  const auto at = [](int minutes) { return TimePoint(Duration(minutes * 60'000)); };
-  const std::vector<Holder> holders{
-      {.claim = ClaimId("a-w"), .team = {}, .ends_at = at(60), .kind = {}, .user = {}}};
-  const std::vector<Waiting> waiting{{.id = ClaimId("first"),
-                                      .request = AskWhole(2),
-                                      .queued_since = at(1),
-                                      .team = {},
-                                      .kind = {},
-                                      .more = {}},
-                                     {.id = ClaimId("long"),
-                                      .request = AskWhole(),
-                                      .queued_since = at(2),
-                                      .team = {},
-                                      .kind = {},
-                                      .more = {}},
-                                     {.id = ClaimId("short"),
-                                      .request = AskWhole(),
-                                      .queued_since = at(3),
-                                      .team = {},
-                                      .run_for = Duration(30 * 60'000),
-                                      .kind = {},
-                                      .more = {}},
-                                     {.id = ClaimId("share"),
-                                      .request = Ask(4_GiB),
-                                      .queued_since = at(4),
-                                      .team = {},
-                                      .kind = {},
-                                      .more = {}}};
-  const auto answers = WalkQueue({.snapshot = four,
-                                  .waiting = waiting,
-                                  .holders = holders,
-                                  .teams = {},
-                                  .now = at(10),
-                                  .reservations = {}});
-  ASSERT_EQ(answers.size(), 4u);
-  EXPECT_EQ(answers[0].promised, at(60));
-  EXPECT_TRUE(std::holds_alternative<WaitFor>(answers[1].decision)) << Say(answers[1].decision);
-  EXPECT_TRUE(std::holds_alternative<Placed>(answers[2].decision)) << Say(answers[2].decision);
-  EXPECT_TRUE(std::holds_alternative<Placed>(answers[3].decision)) << Say(answers[3].decision);
+  Waiting brief = Asks("brief", AskWhole(), 3);
+  brief.run_for = 30min;
+  const std::vector<Waiting> waiting{Asks("first", AskWhole(2), 1),
+                                     Asks("long", AskWhole(), 2),
+                                     brief,
+                                     Asks("share", Ask(4_GiB), 4)};
+  const auto said = WalkIn(four, waiting, {{.claim = ClaimId("a-w"), .ends_at = At(60)}});
+  ASSERT_EQ(said.size(), 4u);
+  EXPECT_EQ(said[0], "first waits until 60");
+  EXPECT_EQ(said[1], "long waits");
+  EXPECT_EQ(said[2].substr(0, 8), "brief on");
+  EXPECT_EQ(said[3].substr(0, 8), "share on");
 }
 
 // No end is known: what the first needs is kept for it, and counts as used.
@@ -235,35 +227,11 @@ TEST(Bounds, KeepWhatTheFirstWouldFitSoonest) {
   const Snapshot four =
       Within({.floor = 2},
              {HeldWhole("a", 24_GiB), Card("b", 24_GiB), Card("c", 24_GiB), Card("d", 24_GiB)});
-  const auto at = [](int minutes) { return TimePoint(Duration(minutes * 60'000)); };
-  const std::vector<Waiting> waiting{{.id = ClaimId("first"),
-                                      .request = AskWhole(2),
-                                      .queued_since = at(1),
-                                      .team = {},
-                                      .kind = {},
-                                      .more = {}},
-                                     {.id = ClaimId("other"),
-                                      .request = AskWhole(),
-                                      .queued_since = at(2),
-                                      .team = {},
-                                      .kind = {},
-                                      .more = {}},
-                                     {.id = ClaimId("share"),
-                                      .request = Ask(4_GiB),
-                                      .queued_since = at(3),
-                                      .team = {},
-                                      .kind = {},
-                                      .more = {}}};
-  const auto answers = WalkQueue({.snapshot = four,
-                                  .waiting = waiting,
-                                  .holders = {},
-                                  .teams = {},
-                                  .now = at(10),
-                                  .reservations = {}});
-  EXPECT_TRUE(std::holds_alternative<WaitFor>(answers[0].decision));
-  EXPECT_TRUE(std::holds_alternative<WaitFor>(answers[1].decision)) << Say(answers[1].decision);
+  const std::vector<Waiting> waiting{
+      Asks("first", AskWhole(2), 1), Asks("other", AskWhole(), 2), Asks("share", Ask(4_GiB), 3)};
   // b is kept beside a; c and d are the shares' own.
-  EXPECT_EQ(Say(answers[2].decision), "c");
+  EXPECT_EQ(WalkIn(four, waiting),
+            (std::vector<std::string>{"first waits", "other waits", "share on c"}));
 }
 
 TEST(Bounds, LeaveAReservationNoMoreRoom) {
@@ -361,12 +329,11 @@ TEST(BoundsProperty, HoldInEveryHistory) {
     TimePoint now{};
     for (int step = 0; step < 30; ++step) {
       now += Duration(60'000);
-      Waiting one{.id = ClaimId("c" + std::to_string(step)),
-                  .request = SomeRequest(dice),
-                  .queued_since = now,
-                  .team = {},
-                  .kind = {},
-                  .more = {}};
+      Waiting one{
+          .id = ClaimId("c" + std::to_string(step)),
+          .request = SomeRequest(dice),
+          .queued_since = now,
+      };
       if (dice.OneIn(5)) one.more = {SomeRequest(dice)};
       waiting.push_back(one);
       for (Gpu& gpu : fleet.gpus) {
@@ -377,11 +344,8 @@ TEST(BoundsProperty, HoldInEveryHistory) {
         for (const Share& share : gpu.shares) {
           const bool known = std::ranges::count(holders, share.claim, &Holder::claim) > 0;
           if (known || dice.OneIn(2)) continue;
-          holders.push_back({.claim = share.claim,
-                             .team = {},
-                             .ends_at = now + Duration(60'000 * dice.Roll(30)),
-                             .kind = {},
-                             .user = {}});
+          holders.push_back(
+              {.claim = share.claim, .ends_at = now + Duration(60'000 * dice.Roll(30))});
         }
       }
       const auto count = [&](bool whole) {

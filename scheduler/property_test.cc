@@ -265,14 +265,15 @@ TEST(WalkQueueProperty, StarvesNoLargeClaimInAStreamOfSmallOnes) {
   }
 }
 
-// A fleet and its queue through virtual time: claims of two teams come, run as long as they said,
-// and end when due.
+// A fleet within some bounds and its queue through virtual time: claims of two teams come, run as
+// long as they said, and end when due.
 class QueueInTime {
  public:
   explicit QueueInTime(Dice& dice) : dice_(dice) {
     for (int i = 1 + dice.Roll(3); i > 0; --i) {
       fleet_.gpus.push_back(On("n1", Card("g" + std::to_string(i), 24_GiB)));
     }
+    fleet_.rules.bounds = SomeBounds(dice, static_cast<int>(fleet_.gpus.size()));
     teams_ = {{.id = TeamId("a"), .name = "a", .memory_guaranteed = 8_GiB, .memory_max = 24_GiB},
               {.id = TeamId("b"), .name = "b", .memory_guaranteed = 4_GiB}};
   }
@@ -300,8 +301,12 @@ class QueueInTime {
 
  private:
   void Come() {
+    ClaimRequest request = Ask(GiB(1 + dice_.Roll(dice_.OneIn(5) ? 24 : 8)));
+    // Whole cards count for a team by what they have: as much as is asked for here.
+    if (dice_.OneIn(5)) request = {.memory = 24_GiB, .whole = true};
+    request.count = dice_.OneIn(6) ? 2 : 1;
     const Waiting one{.id = ClaimId("c" + std::to_string(++came_)),
-                      .request = Ask(GiB(1 + dice_.Roll(dice_.OneIn(5) ? 24 : 8))),
+                      .request = request,
                       .queued_since = now_,
                       .team = TeamId(dice_.OneIn(2) ? "a" : "b"),
                       .run_for = Duration(1 + dice_.Roll(12))};
