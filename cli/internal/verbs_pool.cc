@@ -35,25 +35,17 @@ std::string OvercommitText(const Json& pool) {
 }
 
 // "at least 2 of 4 cards left to shares (now 3)".
-std::string FloorText(const Json& pool) {
-  const int64_t floor = Number(pool, "floor_cards");
-  if (floor == 0) return "none";
+std::string BoundText(const Json& pool, std::string_view bound, std::string_view now) {
+  const int64_t value = Number(pool, bound);
+  if (value == 0) return "none";
   const Json cards = Object(pool, "cards");
-  return fmt::format("at least {} of {} cards left to shares (now {})",
-                     floor,
+  const bool floor = bound == "floor_cards";
+  return fmt::format("at {} {} of {} cards {} (now {})",
+                     floor ? "least" : "most",
+                     value,
                      Number(cards, "total"),
-                     Number(cards, "left_to_shares"));
-}
-
-// "at most 3 of 4 cards carry shares (now 2)".
-std::string CeilingText(const Json& pool) {
-  const int64_t ceiling = Number(pool, "ceiling_cards");
-  if (ceiling == 0) return "none";
-  const Json cards = Object(pool, "cards");
-  return fmt::format("at most {} of {} cards carry shares (now {})",
-                     ceiling,
-                     Number(cards, "total"),
-                     Number(cards, "with_shares"));
+                     floor ? "left to shares" : "with shares",
+                     Number(cards, now));
 }
 
 int Show(Context& context, const Json& pool) {
@@ -72,8 +64,8 @@ int Show(Context& context, const Json& pool) {
   row("smallest share", BytesText(pool, "share_min_bytes"));
   row("step of shares", BytesText(pool, "share_step_bytes"));
   row("guarantees", OvercommitText(pool));
-  row("floor", FloorText(pool));
-  row("ceiling", CeilingText(pool));
+  row("floor", BoundText(pool, "floor_cards", "left_to_shares"));
+  row("ceiling", BoundText(pool, "ceiling_cards", "with_shares"));
   row("bypass rule", Text(pool, "bypass_rule"));
   row("bypass slack", BytesText(pool, "bypass_slack_bytes"));
   row("priority", PriorityText(pool));
