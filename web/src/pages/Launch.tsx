@@ -14,6 +14,7 @@ import { isLive, QueueLine, ReasonLine, StateWord, StopsLine } from '../parts/de
 import { DesktopShare, MainButton } from '../parts/DesktopCard';
 import type { LaunchState } from '../parts/launch';
 import { Explained } from '../parts/Explained';
+import { MessageLine } from '../parts/Message';
 import { ErrorLine, PageHead, Waiting } from '../parts/Say';
 import { Stages } from '../parts/Stages';
 
@@ -209,9 +210,7 @@ export default function Launch() {
         <QueueLine desktop={desktop} />
         <Explained desktop={desktop} />
         {isLive(desktop) && <StopsLine desktop={desktop} />}
-        {desktop.message !== '' && (
-          <Text size="sm">{t('desktop.message', { text: desktop.message })}</Text>
-        )}
+        <MessageLine desktop={desktop} />
         {desktop.state === 'failed' ? (
           <Failed desktop={desktop} />
         ) : (

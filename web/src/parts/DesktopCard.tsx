@@ -18,6 +18,7 @@ import {
   IconTrash,
 } from './icons';
 import { useToLaunch } from './launch';
+import { MessageLine } from './Message';
 import { ResizeShare } from './ResizeShare';
 import { useSayError } from './Say';
 import { CardBar, ShareBar } from './ShareBar';
@@ -208,9 +209,7 @@ export function DesktopCard({ desktop, gpus }: { desktop: Desktop; gpus: Gpu[] }
       <ReasonLine desktop={desktop} />
       <QueueLine desktop={desktop} />
       {look.live && <StopsLine desktop={desktop} />}
-      {desktop.message !== '' && (
-        <Text size="sm">{t('desktop.message', { text: desktop.message })}</Text>
-      )}
+      <MessageLine desktop={desktop} />
       <div className="card-foot">
         <MainButton desktop={desktop} />
         {desktop.viewers > 0 && (

@@ -14,6 +14,7 @@ import { sentence } from '../i18n/sentences';
 import { isLive } from '../parts/desktop';
 import { MainButton } from '../parts/DesktopCard';
 import { IconChevronDown, IconEye } from '../parts/icons';
+import { messageWords, NoticeBanner } from '../parts/Message';
 import { useNow } from '../parts/now';
 import { ErrorLine, explain, useSayError, Waiting } from '../parts/Say';
 import { Bar, type BarActs, type Fit } from './Bar';
@@ -91,7 +92,7 @@ function Over({ phase, desktop, stream }: { phase: Phase; desktop: Desktop; stre
           </Text>
           <Text size="sm">
             {desktop.message !== ''
-              ? t('desktop.message', { text: desktop.message })
+              ? messageWords(desktop, words)
               : sentence(desktop.reason, words)}
           </Text>
           <Group>
@@ -388,6 +389,7 @@ function Screen({ desktop, look }: { desktop: Desktop; look: LookState | null })
             <CloseButton aria-label={t('act.close')} onClick={() => setMessage(null)} />
           </div>
         )}
+        {!viewOnly && <NoticeBanner desktop={desktop} />}
         {!viewOnly && <StoppingSoon desktop={desktop} said={stopping} acts={acts} />}
       </div>
       <Modal
