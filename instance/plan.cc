@@ -25,6 +25,20 @@ Result<std::vector<T>> ValuesOf(store::Store& store) {
   return values;
 }
 
+// Those there are, and those that are over.
+Result<std::vector<Reservation>> ReservationsOf(store::Store& store) {
+  auto all = ValuesOf<Reservation>(store);
+  if (!all) return all;
+  const auto past = store.List(store::Kind::kPastReservation, "", 0);
+  if (!past) return Fail(past.error());
+  for (const store::Object& row : past->objects) {
+    auto one = store::Decode<Reservation>(row.body);
+    if (!one) return Fail(one.error());
+    all->push_back(std::move(*one));
+  }
+  return all;
+}
+
 }  // namespace
 
 Result<std::string> AnswerPlan(store::Store& store, const portal::PlanQuestion& question) {
@@ -36,6 +50,8 @@ Result<std::string> AnswerPlan(store::Store& store, const portal::PlanQuestion& 
   if (!teams) return Fail(teams.error());
   const auto pools = ValuesOf<Pool>(store);
   if (!pools) return Fail(pools.error());
+  const auto reservations = ReservationsOf(store);
+  if (!reservations) return Fail(reservations.error());
   sim::PlanQuestion asked{.fleet = question.fleet,
                           .share = question.share,
                           .idle = question.idle,
@@ -49,7 +65,20 @@ Result<std::string> AnswerPlan(store::Store& store, const portal::PlanQuestion& 
       return Fail(Code::kInvalidArgument, "there is no policy \"" + question.policy + "\"");
     }
   }
-  sim::PlanInput input{.past = *past, .gpus = *gpus, .teams = *teams};
+  if (question.overcommit_pct > 0) asked.overcommit_pct = question.overcommit_pct;
+  if (!question.preempt.empty()) {
+    asked.preempt = ParsePreemptRule(question.preempt);
+    if (!asked.preempt) {
+      return Fail(Code::kInvalidArgument,
+                  "there is no rule \"" + question.preempt +
+                      "\" for who gives way: take never, borrowed or lower_priority");
+    }
+  }
+  sim::PlanInput input{.past = *past,
+                       .gpus = *gpus,
+                       .teams = *teams,
+                       .pools = *pools,
+                       .reservations = *reservations};
   if (!pools->empty()) {
     const Pool& pool = pools->front();
     input.placement.policy = pool.placement;

@@ -29,6 +29,8 @@ struct PlanQuestion {
   Bytes share;                   // 0: as it was.
   std::optional<Duration> idle;  // 0: never.
   std::string policy;            // Empty: today's.
+  int overcommit_pct = 0;        // Of compute; 0: today's.
+  std::string preempt;           // Who gives way, as of a pool; empty: as today.
   double price = 0;              // Of a card for an hour; 0: not known.
   int growth_pct = 100;
   bool synthetic = false;

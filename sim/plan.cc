@@ -2,27 +2,18 @@
 #include "sim/plan.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <fmt/core.h>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "base/random.h"
+#include "sim/internal/asked.h"
 #include "sim/internal/timed_figures.h"
 
 namespace sluice::sim {
 namespace {
 
 constexpr Duration kDay{24 * 3'600'000};
-constexpr double kPriceMax = 1e6;
-
-bool Ran(const PastClaim& past) {
-  return !past.allocations.empty() && past.held_since != TimePoint() &&
-         past.queued_since != TimePoint() && past.held_since >= past.queued_since &&
-         past.ended_at > past.held_since;
-}
 
 double Days(Duration span) {
   return static_cast<double>(span.count()) / static_cast<double>(kDay.count());
@@ -70,36 +61,6 @@ PlanHistory HistoryOf(std::span<const PastClaim> past) {
   history.enough = history.days_missing <= 0 && history.claims_missing == 0;
   if (!history.enough) history.why = WhyTooLittle(history);
   return history;
-}
-
-std::string SizeOf(const ClaimRequest& request) {
-  if (request.whole) {
-    return request.count == 1 ? "whole card" : fmt::format("{} whole cards", request.count);
-  }
-  const std::string each = ToText(request.memory);
-  return request.count == 1 ? each : fmt::format("{} cards with {}", request.count, each);
-}
-
-// Claims in the order of their coming, whatever order they were given in.
-std::vector<TimedClaim> ClaimsOf(std::span<const PastClaim> past) {
-  std::vector<const PastClaim*> ran;
-  for (const PastClaim& one : past) {
-    if (Ran(one)) ran.push_back(&one);
-  }
-  std::ranges::sort(
-      ran, {}, [](const PastClaim* one) { return std::tie(one->queued_since, one->id); });
-  std::vector<TimedClaim> claims;
-  for (const PastClaim* one : ran) {
-    const bool desktop = one->owner_kind == ClaimOwner::kDesktop;
-    claims.push_back({.id = one->id,
-                      .request = one->request,
-                      .team = one->team,
-                      .kind = desktop ? "desktop:" + one->template_id.text() : "run",
-                      .size = SizeOf(one->request),
-                      .arrives = one->queued_since,
-                      .runs = one->ended_at - one->held_since});
-  }
-  return claims;
 }
 
 int64_t Below(SeededRandom& random, int64_t limit) {
@@ -180,69 +141,122 @@ PlanFleet FleetOf(const std::vector<Gpu>& cards) {
   return fleet;
 }
 
-// What the question changes of what is asked for.
-class Changes {
- public:
-  Changes(const PlanQuestion& question, std::span<const PastClaim> past) : question_(question) {
-    for (const PastClaim& one : past) idle_for_[one.id] = one.idle_for;
+// Requires: no claim was drawn from another yet.
+std::vector<TimedClaim> EndedByIdle(Asked asked, Duration limit, PlanAnswer& answer) {
+  for (size_t i = 0; i < asked.claims.size(); ++i) {
+    const Duration beyond = asked.idle[i] - limit;
+    if (limit <= Duration(0) || beyond <= Duration(0)) continue;
+    asked.claims[i].runs = std::max(asked.claims[i].runs - beyond, Duration(1));
+    ++answer.ended_by_idle;
   }
+  return std::move(asked.claims);
+}
 
-  // Before claims are drawn from others.
-  void TakeIdle(std::vector<TimedClaim>& claims, PlanAnswer& answer) const {
-    if (!question_.idle) return;
-    for (TimedClaim& claim : claims) {
-      const Duration idle = idle_for_.at(claim.id);
-      const Duration limit = *question_.idle;
-      if (limit <= Duration(0) || idle <= limit) continue;
-      claim.runs = std::max(claim.runs - (idle - limit), Duration(1));
-      ++answer.ended_by_idle;
-    }
+void TakeShare(TimedClaim& claim, Bytes share) {
+  if (share <= Bytes(0)) return;
+  if (!claim.request.whole) claim.request.memory = share;
+  for (ClaimRequest& part : claim.more) {
+    if (!part.whole) part.memory = share;
   }
+  claim.size = SizeOf(claim.request, claim.more);
+}
 
-  void TakeShare(TimedClaim& claim) const {
-    if (question_.share <= Bytes(0) || claim.request.whole) return;
-    claim.request.memory = question_.share;
-    claim.size = SizeOf(claim.request);
-  }
-
- private:
-  const PlanQuestion& question_;
-  std::map<ClaimId, Duration> idle_for_;
-};
-
-// On a fleet that has none of the cards named, any card will do.
-int64_t TakeAnyCard(std::vector<TimedClaim>& claims, const std::vector<Gpu>& cards) {
+// What of a fleet can be named.
+struct Named {
   std::set<std::string> models;
   std::set<std::string> vendors;
   std::set<GpuId> ids;
-  for (const Gpu& card : cards) {
-    models.insert(card.model);
-    vendors.insert(card.vendor);
-    ids.insert(card.id);
+  std::set<PoolId> pools;
+
+  explicit Named(const std::vector<Gpu>& cards) {
+    for (const Gpu& card : cards) {
+      models.insert(card.model);
+      vendors.insert(card.vendor);
+      ids.insert(card.id);
+      pools.insert(card.pool);
+    }
   }
-  int64_t changed = 0;
-  for (TimedClaim& claim : claims) {
-    ClaimRequest& request = claim.request;
+
+  // On a fleet that has none of the cards named, any card will do.
+  bool TakeAny(ClaimRequest& request) const {
     const ClaimRequest before = request;
     if (!models.contains(request.gpu_model)) request.gpu_model.clear();
     if (!vendors.contains(request.vendor)) request.vendor.clear();
     std::erase_if(request.only, [&](const GpuId& id) { return !ids.contains(id); });
-    changed += request == before ? 0 : 1;
+    return request != before;
   }
-  return changed;
+  int64_t TakeAny(std::vector<TimedClaim>& claims) const {
+    int64_t changed = 0;
+    for (TimedClaim& claim : claims) {
+      bool any = TakeAny(claim.request);
+      for (ClaimRequest& part : claim.more) any = TakeAny(part) || any;
+      changed += any ? 1 : 0;
+    }
+    return changed;
+  }
+  std::vector<Reservation> TakeAny(std::vector<Reservation> reservations) const {
+    for (Reservation& one : reservations) {
+      if (!models.contains(one.gpu_model)) one.gpu_model.clear();
+      if (!pools.contains(one.pool)) one.pool = PoolId();
+    }
+    return reservations;
+  }
+};
+
+// Those that were in force while the claims came and went.
+std::vector<Reservation> ReservationsOf(const PlanInput& input, const PlanHistory& history) {
+  std::vector<Reservation> in_force;
+  for (const Reservation& one : input.reservations) {
+    const TimePoint over =
+        one.removed_at == TimePoint() ? one.ends_at : std::min(one.ends_at, one.removed_at);
+    if (one.created_at < history.until && over > history.from) in_force.push_back(one);
+  }
+  std::ranges::sort(in_force, {}, &Reservation::id);
+  return in_force;
+}
+
+PoolId MostCommonPool(std::span<const Gpu> gpus) {
+  std::map<PoolId, int> cards;
+  for (const Gpu& gpu : gpus) {
+    if (gpu.mode == GpuMode::kShared) ++cards[gpu.pool];
+  }
+  const auto most =
+      std::ranges::max_element(cards, {}, [](const auto& pool) { return pool.second; });
+  return most == cards.end() ? PoolId() : most->first;
 }
 
 struct PlayedFleet {
   std::vector<Gpu> cards;
   double price_per_hour = 0;
   bool priced = false;
+  PlanRules rules;
+  std::vector<Pool> pools;
+  std::vector<Reservation> reservations;
 };
+
+// The rules of today, or as the question wants them.
+void SetRules(PlayedFleet& fleet, const PlanInput& input, const PlanQuestion& question) {
+  const Pool first = input.pools.empty() ? Pool() : input.pools.front();
+  fleet.rules = {
+      .policy = question.policy.value_or(input.placement.policy),
+      .overcommit_pct = question.overcommit_pct.value_or(first.compute_overcommit_percent),
+      .preempt = question.preempt.value_or(first.preempt)};
+  for (Gpu& card : fleet.cards) {
+    card.compute = ComputeMillis(card.compute.value() * fleet.rules.overcommit_pct / 100);
+  }
+  fleet.pools.assign(input.pools.begin(), input.pools.end());
+  if (!question.preempt) return;
+  if (fleet.pools.empty()) fleet.pools.emplace_back();  // For cards of no pool.
+  for (Pool& pool : fleet.pools) pool.preempt = *question.preempt;
+}
 
 PlanRun Play(const PlanInput& input,
              const PlayedFleet& fleet,
              const std::vector<TimedClaim>& claims,
-             const TimedOptions& options) {
-  PlanRun run{.fleet = FleetOf(fleet.cards)};
+             TimedOptions options) {
+  PlanRun run{.fleet = FleetOf(fleet.cards), .rules = fleet.rules};
+  options.pools = fleet.pools;
+  options.reservations = fleet.reservations;
   run.result = ReplayTimed(fleet.cards, input.teams, claims, options);
   for (const TimedOutcome& outcome : run.result.outcomes) {
     if (!outcome.refused.empty()) ++run.refused_why[outcome.refused];
@@ -270,139 +284,98 @@ std::string LoadText(const PlanAnswer& answer, const PlanQuestion& question, boo
   return text + ".";
 }
 
-// "10*4x24GiB@1.20".
-struct FleetEntry {
-  int machines = 1;
-  int cards = 0;
-  Bytes memory;
-  double price = 0;
+// What is asked for, of today's cards and of the others.
+struct Load {
+  std::vector<TimedClaim> before;
+  std::vector<TimedClaim> other;
 };
 
-// A whole number and the sign behind it, both taken off the text.
-std::optional<int> TakeCount(std::string_view& text, char sign) {
-  int count = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (error != std::errc() || end == text.data() + text.size() || *end != sign || count < 1 ||
-      count > kPlanCardsMax) {
-    return std::nullopt;
-  }
-  text.remove_prefix(static_cast<size_t>(end - text.data()) + 1);
-  return count;
-}
-
-std::optional<FleetEntry> ReadEntry(std::string_view text, double price) {
-  FleetEntry entry{.price = price};
-  if (text.find('*') != text.npos) {
-    const auto machines = TakeCount(text, '*');
-    if (!machines) return std::nullopt;
-    entry.machines = *machines;
-  }
-  const auto cards = TakeCount(text, 'x');
-  if (!cards) return std::nullopt;
-  entry.cards = *cards;
-  const size_t sign = std::min(text.find('@'), text.size());
-  const auto memory = ParseBytes(text.substr(0, sign));
-  if (!memory || *memory < 1_MiB || *memory > 1024_GiB) return std::nullopt;
-  entry.memory = *memory;
-  if (sign == text.size()) return entry;
-  const char* const end = text.data() + text.size();
-  const auto read = std::from_chars(text.data() + sign + 1, end, entry.price);
-  const bool sound =
-      read.ec == std::errc() && read.ptr == end && entry.price >= 0 && entry.price <= kPriceMax;
-  return sound ? std::optional(entry) : std::nullopt;
-}
-
-}  // namespace
-
-Result<PlannedCards> ParseFleet(std::string_view text, double price) {
-  PlannedCards fleet{.priced = true};
-  int machines = 0;
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find(',', at), text.size());
-    const std::string_view words = text.substr(at, end - at);
-    at = end + 1;
-    const auto entry = ReadEntry(words, price);
-    if (!entry) {
-      return Fail(
-          Code::kInvalidArgument,
-          fmt::format(
-              "\"{}\" is no machine: write cards x memory, if you like with a number of such "
-              "machines and a price per card-hour, as in 4x24GiB or 10*2x80GiB@1.20",
-              words));
-    }
-    if (static_cast<size_t>(entry->machines) * static_cast<size_t>(entry->cards) +
-            fleet.cards.size() >
-        kPlanCardsMax) {
-      return Fail(Code::kInvalidArgument,
-                  fmt::format("a planned fleet has {} cards at most", kPlanCardsMax));
-    }
-    if (entry->price <= 0) fleet.priced = false;
-    fleet.price_per_hour += entry->price * entry->machines * entry->cards;
-    for (int machine = 0; machine < entry->machines; ++machine, ++machines) {
-      for (int i = 0; i < entry->cards; ++i) {
-        fleet.cards.push_back({.id = GpuId(fmt::format("planned-{:04}/{:04}", machines, i)),
-                               .node = NodeId(fmt::format("planned-{:04}", machines)),
-                               .index = i,
-                               .memory = entry->memory});
-      }
-    }
-  }
-  return fleet;
-}
-
-Result<PlanAnswer> Plan(const PlanInput& input,
-                        const PlanQuestion& question,
-                        const std::function<void(size_t done, size_t of)>& on_progress) {
-  PlayedFleet today{.cards = CardsForShares(input.gpus), .priced = question.price > 0};
-  today.price_per_hour = question.price * static_cast<double>(today.cards.size());
-  PlayedFleet planned = today;
-  if (!question.fleet.empty()) {
-    auto parsed = ParseFleet(question.fleet, question.price);
-    if (!parsed) return Fail(parsed.error());
-    planned = {std::move(parsed->cards), parsed->price_per_hour, parsed->priced};
-  }
-  PlanAnswer answer{.history = HistoryOf(input.past)};
+Result<Load> LoadFor(const PlanInput& input, const PlanQuestion& question, PlanAnswer& answer) {
   const bool drawn = !answer.history.enough;
-  if (answer.history.claims == 0 || (drawn && !question.synthetic)) return answer;
-  answer.synthetic = drawn || question.growth_pct != 100;
-  answer.load = LoadText(answer, question, drawn);
-
-  const Changes changes(question, input.past);
   // Drawn twice from the same seed, so that both fleets are asked for the same.
-  const auto load = [&](std::vector<TimedClaim> claims) {
+  const auto draw = [&](std::vector<TimedClaim> claims) {
     SeededRandom random(question.seed);
     if (drawn) claims = DrawDays(claims, random);
     if (question.growth_pct != 100) claims = Grow(claims, question.growth_pct, random);
     if (answer.synthetic) NameAnew(claims);
     return claims;
   };
-  const std::vector<TimedClaim> as_it_was = ClaimsOf(input.past);
-  if (static_cast<double>(as_it_was.size()) * question.growth_pct / 100 > kPlanClaimsMax) {
+  Asked asked = AskedIn(input.past);
+  if (static_cast<double>(asked.claims.size()) * question.growth_pct / 100 > kPlanClaimsMax) {
     return Fail(Code::kResourceExhausted,
                 fmt::format("at most {} claims are played", kPlanClaimsMax));
   }
-  std::vector<TimedClaim> before = load(as_it_was);
-  std::vector<TimedClaim> other = as_it_was;
-  changes.TakeIdle(other, answer);
-  other = load(std::move(other));
-  for (TimedClaim& claim : other) changes.TakeShare(claim);
-  answer.claims = static_cast<int64_t>(before.size());
-  TakeAnyCard(before, today.cards);
-  answer.any_card = TakeAnyCard(other, planned.cards);
+  Load load{.before = draw(asked.claims), .other = {}};
+  load.other = draw(EndedByIdle(std::move(asked), question.idle.value_or(Duration(0)), answer));
+  for (TimedClaim& claim : load.other) TakeShare(claim, question.share);
+  answer.claims = static_cast<int64_t>(load.before.size());
+  answer.in_parts = std::ranges::count_if(
+      load.before, [](const TimedClaim& claim) { return !claim.more.empty(); });
+  return load;
+}
+
+PlayedFleet TodaysFleet(const PlanInput& input, const PlanQuestion& question) {
+  PlayedFleet today{.cards = CardsForShares(input.gpus), .priced = question.price > 0};
+  today.price_per_hour = question.price * static_cast<double>(today.cards.size());
+  return today;
+}
+
+Result<PlayedFleet> PlannedFleet(const PlanInput& input,
+                                 const PlanQuestion& question,
+                                 const PlayedFleet& today) {
+  if (question.fleet.empty()) return today;
+  auto parsed = ParseFleet(question.fleet, question.price);
+  if (!parsed) return Fail(parsed.error());
+  PlayedFleet planned{.cards = std::move(parsed->cards),
+                      .price_per_hour = parsed->price_per_hour,
+                      .priced = parsed->priced};
+  const PoolId pool = MostCommonPool(input.gpus);
+  for (Gpu& card : planned.cards) card.pool = pool;
+  return planned;
+}
+
+}  // namespace
+
+Result<PlanAnswer> Plan(const PlanInput& input,
+                        const PlanQuestion& question,
+                        const std::function<void(size_t done, size_t of)>& on_progress) {
+  PlayedFleet today = TodaysFleet(input, question);
+  auto planned = PlannedFleet(input, question, today);
+  if (!planned) return Fail(planned.error());
+  SetRules(today, input, {});
+  SetRules(*planned, input, question);
+  PlanAnswer answer{.history = HistoryOf(input.past)};
+  const bool drawn = !answer.history.enough;
+  if (answer.history.claims == 0 || (drawn && !question.synthetic)) return answer;
+  answer.synthetic = drawn || question.growth_pct != 100;
+  answer.load = LoadText(answer, question, drawn);
+
+  auto load = LoadFor(input, question, answer);
+  if (!load) return Fail(load.error());
+  const Named now(today.cards);
+  const Named then(planned->cards);
+  now.TakeAny(load->before);
+  answer.any_card = then.TakeAny(load->other);
+  if (!drawn) {
+    const std::vector<Reservation> in_force = ReservationsOf(input, answer.history);
+    answer.reservations = static_cast<int64_t>(in_force.size());
+    today.reservations = now.TakeAny(in_force);
+    planned->reservations = then.TakeAny(in_force);
+  }
 
   TimedOptions options{.placement = input.placement, .looks_max = question.looks_max};
-  const size_t all = before.size() + other.size();
+  const size_t all = load->before.size() + load->other.size();
   options.on_progress = [&](size_t done, size_t) {
     if (on_progress) on_progress(done, all);
   };
-  answer.today = Play(input, today, before, options);
+  answer.today = Play(input, today, load->before, options);
   options.on_progress = [&](size_t done, size_t) {
-    if (on_progress) on_progress(before.size() + done, all);
+    if (on_progress) on_progress(load->before.size() + done, all);
   };
   if (question.policy) {
     options.placement = {.policy = *question.policy, .bounds = input.placement.bounds};
   }
-  answer.planned = Play(input, planned, other, options);
+  answer.planned = Play(input, *planned, load->other, options);
   return answer;
 }
 

@@ -38,6 +38,8 @@ struct PlanQuestion {
   Bytes share;                   // Claims for a part of a card ask for so much; 0: as they did.
   std::optional<Duration> idle;  // Desktops end when they have been idle for so long; 0: never.
   std::optional<PlacementPolicy> policy;
+  std::optional<int> overcommit_pct;   // Of the planned cards' compute; from 100. See Pool.
+  std::optional<PreemptRule> preempt;  // Who gives way on the planned cards.
   double price = 0;        // Of a card for an hour, where the fleet does not say; 0: not known.
   int growth_pct = 100;    // So many claims, in percent of what came. Not 100: synthetic.
   bool synthetic = false;  // With too little history: draw two weeks from the days there are.
@@ -75,8 +77,16 @@ struct PlanCost {
   double per_useful_hour = 0;  // 0: nothing was held.
 };
 
+// What the cards were given out by.
+struct PlanRules {
+  PlacementPolicy policy = PlacementPolicy::kTightestCard;
+  int overcommit_pct = 100;
+  PreemptRule preempt = PreemptRule::kNever;
+};
+
 struct PlanRun {
   PlanFleet fleet;
+  PlanRules rules;
   TimedResult result;
   std::map<std::string, int64_t> refused_why;
   std::optional<PlanCost> cost;  // Absent: no price.
@@ -93,6 +103,10 @@ struct PlanAnswer {
   // Of the idle limit: claims that end earlier or later by it. Others were never idle so long, or
   // it is not known.
   int64_t ended_by_idle = 0;
+  int64_t in_parts = 0;  // Claims of several parts.
+  // Reservations that are played: those that were in force while the claims came. Drawn days are
+  // no days of which there were any, so none is played with them.
+  int64_t reservations = 0;
   // Absent: too little history and nothing may be drawn, or there is none at all.
   std::optional<PlanRun> today;
   std::optional<PlanRun> planned;
@@ -104,6 +118,10 @@ struct PlanInput {
   std::span<const Gpu> gpus;  // Cards that are not for shares are left out.
   std::span<const Team> teams;
   scheduler::PlacementRules placement;
+  // By id. The first one's overcommit holds for all cards, as in control; a planned card is of the
+  // pool that most cards are of today.
+  std::span<const Pool> pools;
+  std::span<const Reservation> reservations;  // Those there are and were.
 };
 
 // kInvalidArgument for a fleet that cannot be read or is too large, kResourceExhausted for more

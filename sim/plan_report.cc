@@ -59,6 +59,11 @@ json ToJson(const PlanRun& run) {
                   {"machines", run.fleet.machines},
                   {"cards", run.fleet.cards},
                   {"memory_bytes", run.fleet.memory.value()}};
+  all["rules"] = {{"policy", ToString(run.rules.policy)},
+                  {"overcommit_pct", run.rules.overcommit_pct},
+                  {"preempt", ToString(run.rules.preempt)}};
+  all["starts_again"] = result.starts_again;
+  all["gave_way"] = result.gave_way;
   all["refused_why"] = std::move(refused_why);
   all["cut_short"] = result.cut_short;
   all["wait_by_size_s"] = std::move(by_size);
@@ -80,7 +85,9 @@ json ToJson(const PlanAnswer& answer) {
             {"synthetic", answer.synthetic},
             {"claims", answer.claims},
             {"any_card", answer.any_card},
-            {"ended_by_idle", answer.ended_by_idle}}},
+            {"ended_by_idle", answer.ended_by_idle},
+            {"in_parts", answer.in_parts},
+            {"reservations", answer.reservations}}},
           {"today", OrNull(answer.today)},
           {"planned", OrNull(answer.planned)}};
 }

@@ -54,9 +54,14 @@ struct House {
   std::vector<PastClaim> past;
   std::vector<Gpu> gpus = {Card(0), Card(1)};
   std::vector<Team> teams;
+  std::vector<Pool> pools;
+  std::vector<Reservation> reservations;
 
   PlanAnswer Ask(const PlanQuestion& question) const {
-    auto answer = Plan({.past = past, .gpus = gpus, .teams = teams}, question, {});
+    auto answer = Plan(
+        {.past = past, .gpus = gpus, .teams = teams, .pools = pools, .reservations = reservations},
+        question,
+        {});
     EXPECT_TRUE(answer) << answer.error().message;
     return answer.value_or(PlanAnswer{});
   }
@@ -152,6 +157,101 @@ TEST(Plan, EndsWhatWasIdleForLonger) {
   EXPECT_NEAR(answer.planned->result.gpu_hours_held, answer.today->result.gpu_hours_held / 2, 1);
   EXPECT_LT(answer.planned->result.wait.mean_s, answer.today->result.wait.mean_s);
   EXPECT_EQ(house.Ask({.idle = Duration(0)}).ended_by_idle, 0);
+}
+
+TEST(Plan, PlaysAllPartsOfAClaim) {
+  House house{.past = Days(21)};
+  // The first of each day takes both cards: two more wait than without.
+  for (size_t i = 0; i < house.past.size(); i += 10) {
+    house.past[i].more = {house.past[i].request};
+    house.past[i].more.front().memory = GiB(16);
+  }
+  const PlanAnswer answer = house.Ask({.fleet = "3x24GiB"});
+  EXPECT_EQ(answer.in_parts, 21);
+  EXPECT_EQ(answer.today->result.wait.waited, 6 * 21);
+  EXPECT_EQ(answer.today->result.wait_by_size.count("8 GiB, the first of 2 parts"), 1U);
+  EXPECT_EQ(answer.planned->result.wait.waited, 3 * 21);
+}
+
+TEST(Plan, AsksForAnotherOvercommit) {
+  House house{.past = Days(21)};
+  for (PastClaim& past : house.past) past.request.guarantee = ComputeMillis(500);
+  house.pools = {{.id = PoolId("shared"), .name = "Shared"}};
+  const PlanAnswer answer = house.Ask({.overcommit_pct = 150});
+  EXPECT_EQ(answer.today->rules.overcommit_pct, 100);
+  EXPECT_EQ(answer.planned->rules.overcommit_pct, 150);
+  EXPECT_EQ(answer.today->result.wait.waited, 6 * 21);    // Two on each card…
+  EXPECT_EQ(answer.planned->result.wait.waited, 4 * 21);  // …or three.
+  house.pools[0].compute_overcommit_percent = 150;
+  EXPECT_EQ(house.Ask({}).today->result.wait.waited, 4 * 21);
+}
+
+TEST(Plan, AsksForAnotherRuleOfWhoGivesWay) {
+  House house{.past = Days(21)};
+  for (size_t i = 0; i < house.past.size(); ++i) {
+    house.past[i].request.priority = i % 10 == 9 ? 5 : 0;  // The last of each day, who waits.
+    house.past[i].user = UserId("usr_" + std::to_string(i % 10));
+  }
+  // An hour later, so that the others sit by then.
+  for (size_t i = 9; i < house.past.size(); i += 10) {
+    house.past[i].queued_since += kHour;
+    house.past[i].held_since += kHour;
+    house.past[i].ended_at += kHour;
+  }
+  const PlanAnswer answer = house.Ask({.preempt = PreemptRule::kLowerPriority});
+  EXPECT_EQ(answer.today->result.gave_way, 0);
+  EXPECT_EQ(answer.planned->result.gave_way, 21);
+  EXPECT_EQ(answer.planned->result.starts_again, 21);
+  EXPECT_EQ(answer.planned->rules.preempt, PreemptRule::kLowerPriority);
+  EXPECT_EQ(ToJson(answer)["planned"]["gave_way"], 21);
+  // Commands lose their work, so they are left alone.
+  for (PastClaim& past : house.past) past.owner_kind = ClaimOwner::kRun;
+  EXPECT_EQ(house.Ask({.preempt = PreemptRule::kLowerPriority}).planned->result.gave_way, 0);
+}
+
+TEST(Plan, PlaysTheReservationsOfTheTime) {
+  House house{.past = Days(21)};
+  const Reservation all_day{.id = ReservationId("rsv_1"),
+                            .team = TeamId("course"),
+                            .pool = PoolId("gone"),
+                            .count = 2,
+                            .starts_at = kBegin + kHour * 8,
+                            .ends_at = kBegin + kHour * 20,
+                            .created_at = kBegin};
+  Reservation later = all_day;  // After all of it.
+  later.starts_at += kDay * 100;
+  later.ends_at += kDay * 100;
+  later.created_at = later.starts_at;
+  house.reservations = {all_day, later};
+  const PlanAnswer answer = house.Ask({.fleet = "2x24GiB"});
+  EXPECT_EQ(answer.reservations, 1);
+  EXPECT_EQ(ToJson(answer)["load"]["reservations"], 1);
+  // Of the first day all wait until it is over; a pool that is not there means any.
+  for (const auto& run : {answer.today, answer.planned}) {
+    EXPECT_EQ(run->result.wait.waited, 10 + 4 * 20);
+  }
+  const PlanAnswer drawn =
+      House{.past = Days(4), .reservations = house.reservations}.Ask({.synthetic = true});
+  EXPECT_EQ(drawn.reservations, 0);
+}
+
+TEST(Plan, JoinsWhatADesktopGotInPieces) {
+  House house{.past = Days(21)};
+  PastClaim piece = Past(5'000, kDay + kHour, Duration(0), kHour);
+  piece.desktop = DesktopId("dsk_1");
+  piece.gave_way = true;
+  PastClaim rest = Past(5'001, kDay + kHour * 2, kHour, kHour);
+  rest.desktop = piece.desktop;
+  PastClaim other = rest;  // Somebody started it again, much later.
+  other.id = ClaimId("clm_05002");
+  other.queued_since += kHour * 3;
+  other.held_since += kHour * 3;
+  other.ended_at += kHour * 3;
+  house.past.insert(house.past.end(), {piece, rest, other});
+  const PlanAnswer answer = house.Ask({});
+  EXPECT_EQ(answer.claims, 212);
+  // It is alone, so that it runs for both pieces at once.
+  EXPECT_NEAR(answer.today->result.gpu_hours_held, (210 * 3 + 2 + 1) / 3.0, 1);
 }
 
 TEST(Plan, LetsClaimsForAbsentCardsTakeAny) {

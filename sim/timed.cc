@@ -5,10 +5,12 @@
 #include <deque>
 #include <numeric>
 #include <queue>
+#include <set>
 #include <tuple>
 #include <utility>
 #include <variant>
 
+#include "scheduler/preempt.h"
 #include "sim/internal/timed_figures.h"
 
 namespace sluice::sim {
@@ -54,6 +56,7 @@ class Run {
         options_(options),
         order_(claims.size()),
         worth_(fleet),
+        times_(claims.size()),
         figures_(worth_.Fleet()) {
     fleet_.gpus.assign(fleet.begin(), fleet.end());
     fleet_.rules = options.placement;
@@ -64,24 +67,36 @@ class Run {
     std::iota(order_.begin(), order_.end(), size_t{0});
     std::ranges::sort(
         order_, {}, [&](size_t i) { return std::tie(claims[i].arrives, claims[i].id); });
-    for (size_t i = 0; i < claims.size(); ++i) claim_of_[claims[i].id] = i;
+    for (size_t i = 0; i < claims.size(); ++i) {
+      claim_of_[claims[i].id] = i;
+      times_[i].left = claims[i].runs;
+    }
+    for (const Reservation& one : options.reservations) {
+      for (const TimePoint at : {one.starts_at, one.ends_at, one.removed_at}) {
+        if (!order_.empty() && at > claims[order_.front()].arrives) changes_.insert(at);
+      }
+    }
+    for (const Pool& pool : options.pools) pools_[pool.id] = &pool;
     result_.outcomes.resize(claims.size());
     estimates_.resize(claims.size());
   }
 
   TimedResult Play() {
-    while (!result_.cut_short && (next_ < order_.size() || !ends_.empty())) {
+    while (!result_.cut_short && SomethingIsToCome()) {
       const TimePoint now = NextMoment();
       figures_.Until(now, waiting_worth_);
       now_ = now;
+      KnowReservations();
       while (!ends_.empty() && std::get<0>(ends_.top()) == now_) {
-        End(std::get<1>(ends_.top()));
+        const auto [at, i] = ends_.top();
         ends_.pop();
+        if (times_[i].due == at) End(i);
       }
       const size_t first = next_;
       while (next_ < order_.size() && claims_[order_[next_]].arrives == now_)
         Arrive(order_[next_++]);
       options_.discipline == Discipline::kFifo ? ServeInOrder() : ServeByQueue();
+      TellWhoGivesWay();
       Estimate(first, next_);
       result_.longest_queue =
           std::max(result_.longest_queue, static_cast<int64_t>(waiting_.size()));
@@ -95,22 +110,60 @@ class Run {
  private:
   using EndAt = std::pair<TimePoint, size_t>;  // Of a claim.
 
+  // Of one claim, while it waits or runs.
+  struct Times {
+    TimePoint queued;
+    TimePoint began;
+    TimePoint due;     // When it ends, by itself or by its notice; 0: it does not run.
+    Duration left{0};  // What it had left to run when it began, or has while it waits.
+  };
+
+  bool SomethingIsToCome() {
+    // Of a claim that was told to give way, or was not after all, another end counts.
+    while (!ends_.empty() && times_[ends_.top().second].due != ends_.top().first) ends_.pop();
+    changes_.erase(changes_.begin(), changes_.upper_bound(now_));
+    return next_ < order_.size() || !ends_.empty() || (!waiting_.empty() && !changes_.empty());
+  }
+
   TimePoint NextMoment() const {
-    if (ends_.empty()) return claims_[order_[next_]].arrives;
-    const TimePoint end = ends_.top().first;
-    return next_ < order_.size() ? std::min(end, claims_[order_[next_]].arrives) : end;
+    TimePoint next = TimePoint::max();
+    if (next_ < order_.size()) next = claims_[order_[next_]].arrives;
+    if (!ends_.empty()) next = std::min(next, ends_.top().first);
+    if (!waiting_.empty() && !changes_.empty()) next = std::min(next, *changes_.begin());
+    return next;
+  }
+
+  void KnowReservations() {
+    reservations_.clear();
+    for (const Reservation& one : options_.reservations) {
+      const bool removed = one.removed_at != TimePoint() && one.removed_at <= now_;
+      if (one.created_at <= now_ && !removed) reservations_.push_back(one);
+    }
   }
 
   void Arrive(size_t i) {
+    Enqueue(i);
+    figures_.Arrived();
+  }
+
+  void Enqueue(size_t i) {
     const TimedClaim& claim = claims_[i];
+    times_[i].queued = now_;
     waiting_.push_back({.id = claim.id,
                         .request = claim.request,
-                        .queued_since = claim.arrives,
+                        .queued_since = now_,
                         .team = claim.team,
-                        .run_for = claim.says_so ? claim.runs : Duration(0),
-                        .kind = claim.kind});
-    waiting_worth_.push_back(worth_.Asked(claim.request));
-    figures_.Arrived();
+                        .run_for = claim.run_for + claim.usable_within,
+                        .kind = claim.kind,
+                        .more = claim.more});
+    int64_t worth = worth_.Asked(claim.request);
+    for (const ClaimRequest& part : claim.more) worth += worth_.Asked(part);
+    waiting_worth_.push_back(worth);
+  }
+
+  TimePoint SaysItEnds(size_t i) const {
+    const Duration run_for = claims_[i].run_for;
+    return run_for > Duration(0) ? times_[i].began + run_for : TimePoint();
   }
 
   void Begin(size_t i, const Placed& placed) {
@@ -118,17 +171,27 @@ class Run {
     for (const Allocation& a : placed.allocations) {
       fleet_.gpus[card_of_.at(a.gpu)].shares.push_back(ToShare(claim.id, a));
     }
-    const TimePoint end = now_ + claim.runs;
+    Times& times = times_[i];
+    times.began = now_;
+    times.due = now_ + times.left;
     holders_.push_back({.claim = claim.id,
                         .team = claim.team,
-                        .ends_at = claim.says_so ? end : TimePoint(),
+                        .ends_at = SaysItEnds(i),
                         .held_since = now_,
-                        .kind = claim.kind});
-    ends_.emplace(end, i);
+                        .kind = claim.kind,
+                        .user = claim.user,
+                        .priority = claim.request.priority});
+    ends_.emplace(times.due, i);
     TimedOutcome& outcome = result_.outcomes[i];
-    outcome.started = now_;
     outcome.allocations = placed.allocations;
-    figures_.Begins(worth_.Held(placed.allocations), claim.runs);
+    LetYield(holders_.back(), i);
+    const bool again = outcome.started.has_value();
+    figures_.Begins(worth_.Held(placed.allocations), again ? Duration(0) : claim.runs);
+    if (again) {
+      waits_again_.emplace_back(i, now_ - times.queued);
+    } else {
+      outcome.started = now_;
+    }
   }
 
   void End(size_t i) {
@@ -139,8 +202,66 @@ class Run {
                     [&](const Share& share) { return share.claim == claim.id; });
     }
     std::erase_if(holders_, [&](const Holder& holder) { return holder.claim == claim.id; });
+    yields_to_.erase(claim.id);
     figures_.Ends(worth_.Held(held));
-    past_.Ended(claim.kind, claim.runs);
+    Times& times = times_[i];
+    past_.Ended(claim.kind, now_ - times.began);
+    times.due = TimePoint();
+    times.left -= now_ - times.began;
+    if (times.left <= Duration(0)) return;
+    ++result_.gave_way;
+    Enqueue(i);
+  }
+
+  // What the pools of its cards say of a claim that runs; see control/internal/notices.h.
+  void LetYield(Holder& holder, size_t i) const {
+    holder.preempt = PreemptRule::kNever;
+    holder.notice = Duration(0);
+    if (!claims_[i].may_yield || yields_to_.contains(holder.claim) || pools_.empty()) return;
+    holder.preempt = PreemptRule::kLowerPriority;
+    for (const Allocation& part : result_.outcomes[i].allocations) {
+      const auto pool = pools_.find(fleet_.gpus[card_of_.at(part.gpu)].pool);
+      const Pool rules = pool == pools_.end() ? Pool() : *pool->second;
+      holder.preempt = std::min(holder.preempt, rules.preempt);
+      holder.notice = std::max(holder.notice, rules.preempt_notice);
+    }
+  }
+
+  // As control does after each walk: a notice that nobody needs any more is taken back, and who is
+  // to give way to the first in the queue is told.
+  void TellWhoGivesWay() {
+    for (auto notice = yields_to_.begin(); notice != yields_to_.end();) {
+      const auto [told, first] = *notice++;
+      if (std::ranges::find(waiting_, first, &Waiting::id) != waiting_.end()) continue;
+      yields_to_.erase(told);
+      SetEnd(told, std::nullopt);
+    }
+    const bool anybody = std::ranges::any_of(
+        holders_, [](const Holder& one) { return one.preempt != PreemptRule::kNever; });
+    if (!anybody || waiting_.empty() || options_.discipline == Discipline::kFifo) return;
+    looks_ += static_cast<int64_t>(waiting_.size() * fleet_.gpus.size());
+    scheduler::QueueInput input = Input();
+    input.words = false;
+    const auto plan = scheduler::PlanPreemption(input, scheduler::WalkQueue(input));
+    if (!plan) return;
+    for (const ClaimId& told : plan->victims) {
+      yields_to_[told] = plan->claim;
+      SetEnd(told, plan->until);
+    }
+  }
+
+  void SetEnd(const ClaimId& id, std::optional<TimePoint> notice_until) {
+    const size_t i = claim_of_.at(id);
+    const auto holder = std::ranges::find(holders_, id, &Holder::claim);
+    LetYield(*holder, i);
+    holder->ends_at = SaysItEnds(i);
+    times_[i].due = times_[i].began + times_[i].left;
+    if (notice_until) {
+      const bool says = holder->ends_at != TimePoint();
+      holder->ends_at = says ? std::min(holder->ends_at, *notice_until) : *notice_until;
+      times_[i].due = std::min(times_[i].due, *notice_until);
+    }
+    ends_.emplace(times_[i].due, i);
   }
 
   // What has been decided leaves the queue.
@@ -155,9 +276,16 @@ class Run {
     waiting_.erase(one);
   }
 
+  scheduler::Decision DecideFirst() const {
+    const Waiting& first = waiting_.front();
+    if (first.more.empty()) return scheduler::Decide(fleet_, first.request);
+    const auto answers = scheduler::WalkQueue({.snapshot = fleet_, .waiting = {&first, 1}});
+    return answers.front().decision;
+  }
+
   void ServeInOrder() {
     while (!waiting_.empty()) {
-      const scheduler::Decision decision = scheduler::Decide(fleet_, waiting_.front().request);
+      const scheduler::Decision decision = DecideFirst();
       if (std::holds_alternative<scheduler::WaitFor>(decision)) return;
       Settle(ClaimId(waiting_.front().id), decision);
     }
@@ -169,7 +297,8 @@ class Run {
             .holders = holders_,
             .teams = teams_,
             .now = now_,
-            .rules = options_.rules};
+            .rules = options_.rules,
+            .reservations = reservations_};
   }
 
   void ServeByQueue() {
@@ -219,8 +348,13 @@ class Run {
       by_size[claims_[i].size].push_back(waited);
       if (estimates_[i]) ranges.Add(*estimates_[i], *outcome.started);
     }
-    result_.claims = static_cast<int64_t>(claims_.size());
     result_.starts = static_cast<int64_t>(all.size());
+    for (const auto& [i, waited] : waits_again_) {
+      all.push_back(waited);
+      by_size[claims_[i].size].push_back(waited);
+    }
+    result_.starts_again = static_cast<int64_t>(waits_again_.size());
+    result_.claims = static_cast<int64_t>(claims_.size());
     result_.wait = FiguresOf(std::move(all));
     for (auto& [size, waits] : by_size) result_.wait_by_size[size] = FiguresOf(std::move(waits));
     result_.ranges = ranges.Figures();
@@ -244,6 +378,12 @@ class Run {
   std::vector<int64_t> waiting_worth_;  // Beside it.
   std::vector<Holder> holders_;
   std::priority_queue<EndAt, std::vector<EndAt>, std::greater<>> ends_;
+  std::vector<Times> times_;                              // By claim.
+  std::vector<std::pair<size_t, Duration>> waits_again_;  // Of claims that had given way.
+  std::map<ClaimId, ClaimId> yields_to_;                  // Of those told, whom.
+  std::map<PoolId, const Pool*> pools_;
+  std::vector<Reservation> reservations_;  // Those that the queue knows of now.
+  std::set<TimePoint> changes_;            // Of all of them, as far as they are to come.
   std::vector<std::optional<scheduler::Estimate>> estimates_;  // By claim; those asked about.
   Past past_;
   TimeTally figures_;

@@ -13,6 +13,8 @@
 #include "base/units.h"
 #include "model/claim.h"
 #include "model/gpu.h"
+#include "model/pool.h"
+#include "model/reservation.h"
 #include "model/team.h"
 #include "scheduler/estimate.h"
 #include "scheduler/queue.h"
@@ -24,12 +26,20 @@ namespace sluice::sim {
 struct TimedClaim {
   ClaimId id;  // No two alike.
   ClaimRequest request;
+  std::vector<ClaimRequest> more = {};  // Further parts, see scheduler::Waiting.
   TeamId team;
+  UserId user = {};  // Whom its end disturbs.
   std::string kind;  // Claims of one kind run about as long; see scheduler::Waiting.
   std::string size;  // The class under which its wait is shown: "share", "2 cards".
   TimePoint arrives;
-  Duration runs{0};      // From its start to its end, which only the replay knows…
-  bool says_so = false;  // …unless it says so when it comes, as a desktop with a set end does.
+  Duration runs{0};  // From its start to its end, which only the replay knows.
+  // What it says of that when it comes, as a desktop with a set end does; 0: nothing.
+  Duration run_for{0};
+  // So much longer than that it may hold its cards, as the queue sees it: its time runs from when
+  // it can be used.
+  Duration usable_within{0};
+  // Whether it can go on later, so that it may be told to give way: a desktop, not a command.
+  bool may_yield = false;
 };
 
 // Who is served next; where a claim goes is decided by scheduler::Decide for both.
@@ -57,6 +67,12 @@ struct TimedOptions {
   Discipline discipline = Discipline::kQueue;
   scheduler::PlacementRules placement;
   scheduler::QueueRules rules;
+  // Each is known to the queue from its `created_at` to its `removed_at`. For kQueue.
+  std::span<const Reservation> reservations;
+  // What they say of who gives way is played, each for its own cards: who is told ends when the
+  // notice is over, waits again, and then runs for what was left. Empty: nobody is told. For
+  // kQueue.
+  std::span<const Pool> pools;
   // Every so-manieth arrival is told when it is likely to start, if it has to wait; 0: none. The
   // estimate knows what has come, run and ended until then, and nothing else.
   int estimate_every = 0;
@@ -93,8 +109,8 @@ struct RangeFigures {
 };
 
 struct TimedOutcome {
-  std::optional<TimePoint> started;
-  std::vector<Allocation> allocations;  // Empty: it never started.
+  std::optional<TimePoint> started;     // For the first time.
+  std::vector<Allocation> allocations;  // The last it had; empty: it never started.
   std::string refused;                  // Why; empty: it started, or the replay was cut short.
 };
 
@@ -105,7 +121,9 @@ inline constexpr int64_t kTimedPoints = 240;
 struct TimedResult {
   int64_t claims = 0;
   int64_t starts = 0;
-  int64_t refused = 0;  // They fit no empty fleet, or their team's limit.
+  int64_t starts_again = 0;  // Of claims that have given way; their waits count with the others.
+  int64_t refused = 0;       // They fit no empty fleet, or their team's limit.
+  int64_t gave_way = 0;      // How often a claim ended before its time for another.
   WaitFigures wait;
   std::map<std::string, WaitFigures> wait_by_size;
   int64_t longest_queue = 0;

@@ -77,7 +77,7 @@ std::vector<TimedClaim> Drawn(uint64_t seed, int count) {
     request.priority = roll(3);
     TimedClaim claim = Claim(i, request, roll(300), 1 + roll(90));
     claim.kind = roll(2) == 0 ? "short" : "long";
-    claim.says_so = roll(3) == 0;
+    if (roll(3) == 0) claim.run_for = claim.runs;
     claims.push_back(std::move(claim));
   }
   return claims;
@@ -96,7 +96,7 @@ TEST(Timed, ServesStrictlyInOrderOrLetsPassWhoDoesNoHarm) {
   // Two cards: one held for an hour, then somebody wants both, then somebody one for a while.
   std::vector<TimedClaim> claims = {
       Claim(0, Whole(1), 0, 60), Claim(1, Whole(2), 1, 10), Claim(2, Whole(1), 2, 20)};
-  for (TimedClaim& claim : claims) claim.says_so = true;
+  for (TimedClaim& claim : claims) claim.run_for = claim.runs;
   const auto fleet = Cards(1, 2);
   const TimedResult fifo = ReplayTimed(fleet, {}, claims, {.discipline = Discipline::kFifo});
   EXPECT_THAT(WaitsMin(claims, fifo), ElementsAre(0, 59, 68));
@@ -124,6 +124,71 @@ TEST(Timed, CountsWhatIsHeldAndWhatIsLost) {
   EXPECT_DOUBLE_EQ(result.wait.mean_s, 70 * 60 / 3.0);
   EXPECT_DOUBLE_EQ(result.wait.p50_s, 30 * 60);
   EXPECT_DOUBLE_EQ(result.wait.p95_s, 40 * 60);
+}
+
+TEST(Timed, StartsAllPartsOfAClaimTogether) {
+  std::vector<TimedClaim> claims = {Claim(0, Whole(1), 0, 60), Claim(1, Part(GiB(8)), 10, 30)};
+  claims[1].more = {Part(GiB(4))};
+  for (const Discipline discipline : {Discipline::kFifo, Discipline::kQueue}) {
+    const TimedResult result = ReplayTimed(Cards(1, 2), {}, claims, {.discipline = discipline});
+    EXPECT_THAT(WaitsMin(claims, result), ElementsAre(0, 50));
+    EXPECT_EQ(result.outcomes[1].allocations.size(), 2U);
+  }
+}
+
+Reservation For(const std::string& team, Duration from, Duration to) {
+  return {.id = ReservationId("rsv_" + team),
+          .team = TeamId(team),
+          .starts_at = TimePoint(kMinute + from),
+          .ends_at = TimePoint(kMinute + to),
+          .created_at = TimePoint(kMinute)};
+}
+
+TEST(Timed, KeepsWhatIsReservedUntilItIsOverOrTakenBack) {
+  std::vector<TimedClaim> claims = {Claim(0, Whole(1), 10, 60), Claim(1, Whole(1), 35, 20)};
+  claims[1].team = TeamId("t");
+  std::vector<Reservation> reservations = {For("t", kMinute * 30, kMinute * 90)};
+  TimedOptions options{.reservations = reservations};
+  EXPECT_THAT(WaitsMin(claims, ReplayTimed(Cards(1, 1), {}, claims, options)), ElementsAre(80, 0));
+  reservations[0].removed_at = TimePoint(kMinute * 21);
+  EXPECT_THAT(WaitsMin(claims, ReplayTimed(Cards(1, 1), {}, claims, options)), ElementsAre(10, 45));
+  reservations[0].created_at = TimePoint(kMinute * 12);  // Nobody knew of it in time.
+  EXPECT_THAT(WaitsMin(claims, ReplayTimed(Cards(1, 1), {}, claims, options)), ElementsAre(0, 35));
+}
+
+TEST(Timed, LetsClaimsGiveWayWithNoticeAndGoOnLater) {
+  std::vector<TimedClaim> claims = {Claim(0, Whole(1), 0, 60), Claim(1, Whole(1), 10, 30)};
+  claims[0].may_yield = true;
+  claims[1].request.priority = 5;
+  std::vector<Pool> pools(1);
+  pools[0].preempt = PreemptRule::kLowerPriority;
+  pools[0].preempt_notice = kMinute * 5;
+  const TimedOptions options{.pools = pools};
+  const TimedResult result = ReplayTimed(Cards(1, 1), {}, claims, options);
+  EXPECT_THAT(WaitsMin(claims, result), ElementsAre(0, 5));
+  EXPECT_EQ(result.gave_way, 1);
+  EXPECT_EQ(result.starts, 2);
+  EXPECT_EQ(result.starts_again, 1);
+  // It was stopped at minute 15, starts again at 45, and has 45 minutes left.
+  EXPECT_EQ(result.wait.claims, 3);
+  EXPECT_DOUBLE_EQ(result.wait.max_s, 30 * 60);
+  EXPECT_DOUBLE_EQ(result.hours, 1.5);
+  EXPECT_DOUBLE_EQ(result.gpu_hours_held, 1.5);
+  claims[0].may_yield = false;  // A command.
+  EXPECT_EQ(ReplayTimed(Cards(1, 1), {}, claims, options).gave_way, 0);
+}
+
+TEST(Timed, TakesANoticeBackThatNobodyNeeds) {
+  std::vector<TimedClaim> claims = {
+      Claim(0, Whole(1), 0, 60), Claim(1, Whole(1), 0, 12), Claim(2, Whole(1), 10, 30)};
+  claims[0].may_yield = true;
+  claims[2].request.priority = 5;
+  std::vector<Pool> pools(1);
+  pools[0].preempt = PreemptRule::kLowerPriority;
+  const TimedResult result = ReplayTimed(Cards(1, 2), {}, claims, {.pools = pools});
+  EXPECT_THAT(WaitsMin(claims, result), ElementsAre(0, 0, 2));
+  EXPECT_EQ(result.gave_way, 0);
+  EXPECT_DOUBLE_EQ(result.hours, 1);
 }
 
 TEST(Timed, LetsNobodyWaitWhereEverythingFits) {

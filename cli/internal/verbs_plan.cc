@@ -25,6 +25,8 @@ struct PlanWords {
   std::string share;
   std::string idle;
   std::string policy;
+  int overcommit = 0;
+  std::string preempt;
   double price = 0;
   int growth = 100;
   bool synthetic = false;
@@ -44,6 +46,8 @@ std::string TargetOf(const PlanWords& words) {
   };
   add("fleet", words.fleet);
   add("policy", words.policy);
+  add("preempt", words.preempt);
+  if (words.overcommit > 0) add("overcommit_pct", std::to_string(words.overcommit));
   if (!words.share.empty()) add("share_bytes", std::to_string(MemoryBytes(words.share)));
   if (!words.idle.empty()) add("idle_s", std::to_string(Seconds(words.idle)));
   if (words.price > 0) add("price", fmt::format("{}", words.price));
@@ -86,6 +90,8 @@ Json PlanOfTrace(const PlanWords& words) {
     question.policy = ParsePlacementPolicy(words.policy);
     if (!question.policy) Stop(kUsage, fmt::format("there is no policy \"{}\"", words.policy));
   }
+  if (words.overcommit > 0) question.overcommit_pct = words.overcommit;
+  if (!words.preempt.empty()) question.preempt = ParsePreemptRule(words.preempt);
   Progress progress("plan");
   return Json(sim::ToJson(
       Need(sim::Plan({.past = past, .gpus = trace.fleet}, question, [&](size_t done, size_t of) {
@@ -105,7 +111,12 @@ std::string CostText(const Json& run, const char* name) {
 using Row = std::string (*)(const Json& run);
 constexpr std::pair<const char*, Row> kRows[] = {
     {"fleet", [](const Json& run) { return Text(run.at("fleet"), "text"); }},
+    {"policy", [](const Json& run) { return Text(run.at("rules"), "policy"); }},
+    {"guarantees up to",
+     [](const Json& run) { return fmt::format("{}%", Number(run.at("rules"), "overcommit_pct")); }},
+    {"who gives way", [](const Json& run) { return Text(run.at("rules"), "preempt"); }},
     {"starts", [](const Json& run) { return std::to_string(Number(run, "starts")); }},
+    {"gave way", [](const Json& run) { return std::to_string(Number(run, "gave_way")); }},
     {"refused", [](const Json& run) { return std::to_string(Number(run, "refused")); }},
     {"waited", [](const Json& run) { return std::to_string(Number(run.at("wait_s"), "waited")); }},
     {"mean wait", [](const Json& run) { return SpanText(Figure(run.at("wait_s"), "mean")); }},
@@ -158,6 +169,14 @@ void PrintPlan(const Json& plan) {
   if (Number(load, "any_card") > 0) {
     Out(fmt::format("{} claims named cards that the planned fleet does not have; they take any\n",
                     Number(load, "any_card")));
+  }
+  if (Number(load, "in_parts") > 0) {
+    Out(fmt::format("{} claims ask for several parts; each starts with all of them\n",
+                    Number(load, "in_parts")));
+  }
+  if (Number(load, "reservations") > 0) {
+    Out(fmt::format("{} reservations were in force and are played\n",
+                    Number(load, "reservations")));
   }
   if (Number(load, "ended_by_idle") > 0) {
     Out(fmt::format("{} claims end earlier by the idle limit\n", Number(load, "ended_by_idle")));
@@ -236,6 +255,13 @@ Action MakePlan(CLI::App& app) {
   app.add_option("--idle", words->idle, "Desktops end when nobody has used them so long, as in 30m")
       ->check(kTimeSpan);
   app.add_option("--policy", words->policy, "How cards are chosen; default: as the pool says");
+  app.add_option("--overcommit",
+                 words->overcommit,
+                 "What guarantees on a card may add up to, in percent of it; default: as the pool "
+                 "says")
+      ->check(CLI::Range(100, 1000));
+  app.add_option("--preempt", words->preempt, "Who gives way; default: as the pool says")
+      ->check(CLI::IsMember({"never", "borrowed", "lower_priority"}));
   app.add_option("--price", words->price, "Of a card for an hour, where --fleet does not say")
       ->check(CLI::Range(0.0, 1e6));
   app.add_option("--growth", words->growth, "So many claims, in percent of those that came")

@@ -44,6 +44,8 @@ OrProblem<double> QueryPrice(const net::Request& request) {
 OrProblem<PlanQuestion> QuestionOf(const net::Request& request) {
   const auto fleet = QueryText(request, "fleet", kFleetTextMax);
   const auto policy = QueryText(request, "policy", kPolicyTextMax);
+  const auto overcommit = QueryInt(request, "overcommit_pct", {100, 1000}, 0);
+  const auto preempt = QueryText(request, "preempt", kPolicyTextMax);
   const auto share = QueryInt(request, "share_bytes", {1, kShareMax}, 0);
   const auto idle = QueryInt(request, "idle_s", {0, kIdleMaxS}, -1);
   const auto price = QueryPrice(request);
@@ -51,6 +53,8 @@ OrProblem<PlanQuestion> QuestionOf(const net::Request& request) {
   const auto synthetic = QueryBool(request, "synthetic", false);
   if (!fleet) return tl::unexpected(fleet.error());
   if (!policy) return tl::unexpected(policy.error());
+  if (!overcommit) return tl::unexpected(overcommit.error());
+  if (!preempt) return tl::unexpected(preempt.error());
   if (!share) return tl::unexpected(share.error());
   if (!idle) return tl::unexpected(idle.error());
   if (!price) return tl::unexpected(price.error());
@@ -59,6 +63,8 @@ OrProblem<PlanQuestion> QuestionOf(const net::Request& request) {
   PlanQuestion question{.fleet = *fleet,
                         .share = Bytes(*share),
                         .policy = *policy,
+                        .overcommit_pct = static_cast<int>(*overcommit),
+                        .preempt = *preempt,
                         .price = *price,
                         .growth_pct = static_cast<int>(*growth),
                         .synthetic = *synthetic};

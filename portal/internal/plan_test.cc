@@ -34,9 +34,11 @@ TEST_F(PlanPage, HandsTheQuestionOn) {
   EXPECT_EQ(asked.back().fleet, "");
   EXPECT_FALSE(asked.back().idle);
   EXPECT_EQ(asked.back().growth_pct, 100);
+  EXPECT_EQ(asked.back().overcommit_pct, 0);
+  EXPECT_EQ(asked.back().preempt, "");
   Get("?fleet=4x24GiB,2x80GiB@1.20&share_bytes=1024&idle_s=0&policy=fgd&price=1.5&growth_pct="
       "150"
-      "&synthetic=true",
+      "&synthetic=true&overcommit_pct=150&preempt=borrowed",
       200);
   EXPECT_EQ(asked.back().fleet, "4x24GiB,2x80GiB@1.20");
   EXPECT_EQ(asked.back().share, Bytes(1024));
@@ -45,6 +47,8 @@ TEST_F(PlanPage, HandsTheQuestionOn) {
   EXPECT_EQ(asked.back().price, 1.5);
   EXPECT_EQ(asked.back().growth_pct, 150);
   EXPECT_TRUE(asked.back().synthetic);
+  EXPECT_EQ(asked.back().overcommit_pct, 150);
+  EXPECT_EQ(asked.back().preempt, "borrowed");
 }
 
 TEST_F(PlanPage, IsForAdministrators) {
@@ -60,6 +64,8 @@ TEST_F(PlanPage, RefusesWhatIsNoNumber) {
                             "?price=1x",
                             "?growth_pct=0",
                             "?growth_pct=1001",
+                            "?overcommit_pct=99",
+                            "?overcommit_pct=1001",
                             "?idle_s=-1",
                             "?share_bytes=0",
                             "?synthetic=perhaps"}) {

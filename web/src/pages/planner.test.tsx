@@ -15,8 +15,11 @@ afterEach(leaveBrowser);
 const wait = { claims: 60, waited: 7, mean: 12, p50: 0, p95: 90, p99: 300, max: 400 };
 const run: PlanRun = {
   fleet: { text: '2x24GiB', machines: 1, cards: 2, memory_bytes: 48 * kGiB },
+  rules: { policy: 'tightest_card', overcommit_pct: 100, preempt: 'never' },
   claims: 60,
   starts: 60,
+  starts_again: 0,
+  gave_way: 0,
   refused: 0,
   refused_why: [],
   cut_short: false,
@@ -46,9 +49,21 @@ const plan: Plan = {
     why: '',
     wait_s: wait,
   },
-  load: { text: '', synthetic: false, claims: 60, any_card: 0, ended_by_idle: 0 },
+  load: {
+    text: '',
+    synthetic: false,
+    claims: 60,
+    any_card: 0,
+    ended_by_idle: 0,
+    in_parts: 2,
+    reservations: 1,
+  },
   today: run,
-  planned: { ...run, wait_s: { ...wait, p95: 5 } },
+  planned: {
+    ...run,
+    wait_s: { ...wait, p95: 5 },
+    rules: { ...run.rules, overcommit_pct: 150 },
+  },
 };
 
 describe('Planner', () => {
@@ -58,6 +73,8 @@ describe('Planner', () => {
       shareGib: 0.5,
       idleS: '900',
       policy: 'fgd',
+      overcommit: 150,
+      preempt: 'borrowed',
       growth: 150,
       price: 1.25,
       synthetic: true,
@@ -67,12 +84,15 @@ describe('Planner', () => {
       share_bytes: String(kGiB / 2),
       idle_s: '900',
       policy: 'fgd',
+      overcommit_pct: '150',
+      preempt: 'borrowed',
       growth_pct: '150',
       price: '1.25',
       synthetic: 'true',
     });
     const nothing = { fleet: '', shareGib: 0, idleS: '', policy: '', growth: 100, price: 0 };
-    expect(planQuery({ ...nothing, synthetic: false })).toBe('');
+    const rules = { overcommit: 0, preempt: '' };
+    expect(planQuery({ ...nothing, ...rules, synthetic: false })).toBe('');
   });
 
   test('shows the figures of both side by side', async () => {
@@ -84,6 +104,9 @@ describe('Planner', () => {
       '5.0 s',
     ]);
     expect(screen.getByText('60 claims are played.')).toBeTruthy();
+    expect(screen.getByText('2 ask for several parts; each starts with all of them')).toBeTruthy();
+    expect(screen.getByText('Reservations that were in force and are played: 1')).toBeTruthy();
+    expect(screen.getByText('150 %')).toBeTruthy();
     expect(screen.queryByText('synthetic load')).toBeNull();
   });
 

@@ -26,6 +26,7 @@ import { Rows } from '../../parts/Rows';
 import { ErrorLine, PageHead } from '../../parts/Say';
 
 const policies = ['tightest_card', 'best_fit', 'packing', 'fgd', 'sluice'] as const;
+const rules = ['never', 'borrowed', 'lower_priority'] as const;
 const idleLimits = [900, 1800, 3600, 2 * 3600, 8 * 3600];
 
 export interface WhatIf {
@@ -33,6 +34,8 @@ export interface WhatIf {
   shareGib: number;
   idleS: string;
   policy: string;
+  overcommit: number;
+  preempt: string;
   growth: number;
   price: number;
   synthetic: boolean;
@@ -42,6 +45,8 @@ const asItIs: WhatIf = {
   shareGib: 0,
   idleS: '',
   policy: '',
+  overcommit: 0,
+  preempt: '',
   growth: 100,
   price: 0,
   synthetic: false,
@@ -54,6 +59,8 @@ export function planQuery(what: WhatIf): string {
   if (what.shareGib > 0) query.set('share_bytes', String(Math.round(what.shareGib * kGiB)));
   if (what.idleS !== '') query.set('idle_s', what.idleS);
   if (what.policy !== '') query.set('policy', what.policy);
+  if (what.overcommit > 0) query.set('overcommit_pct', String(what.overcommit));
+  if (what.preempt !== '') query.set('preempt', what.preempt);
   if (what.growth !== 100) query.set('growth_pct', String(what.growth));
   if (what.price > 0) query.set('price', String(what.price));
   if (what.synthetic) query.set('synthetic', 'true');
@@ -106,6 +113,29 @@ function Form(props: { what: WhatIf; set: (part: Partial<WhatIf>) => void; busy:
           ]}
           value={what.policy}
           onChange={(value) => set({ policy: value ?? '' })}
+          allowDeselect={false}
+        />
+        <NumberInput
+          label={t('pools.overcommit')}
+          description={t('plan.overcommit_why')}
+          value={what.overcommit}
+          onChange={(value) => set({ overcommit: Number(value) || 0 })}
+          onBlur={() => set({ overcommit: what.overcommit && Math.max(what.overcommit, 100) })}
+          min={0}
+          max={1000}
+          step={10}
+          allowDecimal={false}
+          suffix=" %"
+        />
+        <Select
+          label={t('pools.preempt')}
+          description={t('plan.preempt_why')}
+          data={[
+            { value: '', label: t('plan.as_it_is') },
+            ...rules.map((value) => ({ value, label: t(`pools.preempt.${value}`) })),
+          ]}
+          value={what.preempt}
+          onChange={(value) => set({ preempt: value ?? '' })}
           allowDeselect={false}
         />
         <NumberInput
@@ -198,6 +228,16 @@ function History({ plan }: { plan: Plan }) {
               {t('plan.any_card', { n: load.any_card })}
             </Text>
           )}
+          {load.in_parts > 0 && (
+            <Text size="sm" c="dimmed">
+              {t('plan.in_parts', { n: load.in_parts })}
+            </Text>
+          )}
+          {load.reservations > 0 && (
+            <Text size="sm" c="dimmed">
+              {t('plan.reservations', { n: load.reservations })}
+            </Text>
+          )}
           {load.ended_by_idle > 0 && (
             <Text size="sm" c="dimmed">
               {t('plan.ended_by_idle', { n: load.ended_by_idle })}
@@ -216,6 +256,10 @@ function rowsOf({ t, language }: Words): Row[] {
   const one = (n: number) => n.toFixed(1);
   return [
     [t('plan.fleet'), (run) => `${run.fleet.text} (${run.fleet.cards})`],
+    [t('pools.policy'), (run) => t(`pools.policy.${run.rules.policy}`)],
+    [t('pools.overcommit'), (run) => `${run.rules.overcommit_pct} %`],
+    [t('pools.preempt'), (run) => t(`pools.preempt.${run.rules.preempt}`)],
+    [t('plan.gave_way'), (run) => String(run.gave_way)],
     [t('plan.wait_mean'), (run) => wait(run.wait_s.mean)],
     [t('plan.wait_p50'), (run) => wait(run.wait_s.p50)],
     [t('plan.wait_p95'), (run) => wait(run.wait_s.p95)],
