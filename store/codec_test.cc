@@ -196,6 +196,27 @@ void ExpectSound(const T& value) {
 TEST(Codec, KeepsEveryMemberOfAGpu) {
   ExpectSound(SomeGpu());
 }
+// Rows of before shares said whether they are whole cards, and pools had no bounds.
+TEST(Codec, ReadsRowsOfBeforeFloorsAndCeilings) {
+  const auto gpu =
+      Decode<Gpu>(R"({"id": "GPU-1", "memory": 24, "shares": [{"claim": "a", "memory": 24}]})");
+  ASSERT_TRUE(gpu) << gpu.error().message;
+  EXPECT_TRUE(IsHeldWhole(*gpu));
+  const auto shared = Decode<Gpu>(
+      R"({"id": "GPU-1", "memory": 24, "shares": [{"claim": "a", "memory": 8}, {"claim": "b", "memory": 9}]})");
+  ASSERT_TRUE(shared) << shared.error().message;
+  EXPECT_FALSE(IsHeldWhole(*shared));
+  EXPECT_TRUE(CarriesShares(*shared));
+  const auto told = Decode<Gpu>(
+      R"({"id": "GPU-1", "memory": 24, "shares": [{"claim": "a", "memory": 24, "whole": false}]})");
+  ASSERT_TRUE(told) << told.error().message;
+  EXPECT_FALSE(IsHeldWhole(*told)) << "a share of all the memory is a share";
+  const auto pool = Decode<Pool>(R"({"id": "shared", "preempt": "borrowed"})");
+  ASSERT_TRUE(pool) << pool.error().message;
+  EXPECT_EQ(pool->floor_cards, 0);
+  EXPECT_EQ(pool->ceiling_cards, 0);
+}
+
 TEST(Codec, KeepsEveryMemberOfAClaim) {
   ExpectSound(SomeClaim());
 }
