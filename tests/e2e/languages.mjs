@@ -144,6 +144,18 @@ await scenario('languages', { simulate: '1x24GiB,1x80GiB' }, async (stage) => {
     await person.button('pools.try').click();
     await person.heading('pools.trial').waitFor();
     await look(person, 'pools');
+    await person.button('whole.ask').click();
+    await page.getByText(t('whole.none_why')).waitFor();
+    await page.getByText(t('whole.none_why')).scrollIntoViewIfNeeded();
+    await look(person, 'make-whole');
+    await person.goTo('nav.reservations');
+    await page.locator('tbody tr').first().waitFor();
+    await look(person, 'reservations');
+    await person.button('reserve.add').click();
+    await person.field('reserve.count').fill('3');
+    await page.getByRole('dialog').getByRole('region').waitFor();
+    await look(person, 'reserve');
+    await person.button('act.cancel').click();
     await person.goTo('nav.planner');
     await person.heading('plan.history').waitFor();
     await page.getByRole('switch', { name: person.t('plan.synthetic') }).click();
@@ -166,6 +178,28 @@ await scenario('languages', { simulate: '1x24GiB,1x80GiB' }, async (stage) => {
 
   const en = await newPerson();
   const zh = await newPerson({ language: 'zh-CN' });
+
+  await step('a team with a reservation', async () => {
+    const { id } = await server.call(
+      'POST',
+      '/v1/teams',
+      { name: 'Course' },
+      { 'Idempotency-Key': 'team' },
+    );
+    const at = (hours) => new Date(Date.now() + hours * 3_600_000).toISOString();
+    const wish = { team_id: id, count: 1, memory_bytes: 2 ** 30 };
+    for (const [name, from] of [
+      ['1', 0],
+      ['2', 24],
+    ]) {
+      await server.call(
+        'POST',
+        '/v1/reservations',
+        { ...wish, name, starts_at: at(from), ends_at: at(from + 2) },
+        { 'Idempotency-Key': name },
+      );
+    }
+  });
 
   await step('English, by the keyboard alone, to an open desktop', async () => {
     await byKeyboard(en, server.admin);

@@ -1,36 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A desktop that waits: the page says what each card says, and takes another share with one click.
 // The pool's rules are tried out, changed and undone; the planner says what history it lacks.
+import { create, GiB } from './harness/quick.mjs';
 import { check, same, scenario } from './harness/scenario.mjs';
 import { until } from './harness/until.mjs';
-
-const GiB = 1024 ** 3;
-
-// A desktop of whoever is signed in on the page.
-async function create(page, name, gib) {
-  return page.evaluate(
-    async ([name, bytes]) => {
-      const me = await (await fetch('/v1/me')).json();
-      const answer = await fetch('/v1/desktops', {
-        method: 'POST',
-        headers: {
-          'Content-Type': 'application/json',
-          'X-CSRF-Token': me.csrf_token,
-          'Idempotency-Key': name,
-        },
-        body: JSON.stringify({
-          name,
-          template_id: 'compile',
-          kind: 'container',
-          gpu: { memory_bytes: bytes },
-          idle: { stop_after_s: 0, gpu_keeps_alive: true },
-        }),
-      });
-      return (await answer.json()).id;
-    },
-    [name, gib * GiB],
-  );
-}
 
 await scenario('waiting', { simulate: '1x24GiB' }, async ({ server, newPerson, step }) => {
   const admin = await newPerson();
