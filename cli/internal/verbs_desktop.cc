@@ -324,11 +324,20 @@ std::string AskCommand(const Json& desktop, const Json& gpu) {
   return command;
 }
 
-void PrintExplanation(const Json& desktop, const Json& why) {
+Json ExplanationOf(Context& context, const Json& desktop) {
+  return context.api.Get(PathOf("desktops", desktop) + "/explanation");
+}
+
+void PrintAnswer(const Json& desktop, const Json& why) {
   const std::string reason = Text(why, "reason");
   Out(fmt::format("{}: {}\n", Text(desktop, "name"), Text(why, "answer")));
   if (!reason.empty()) Out(reason + "\n");
-  Out(Text(why, "summary") + "\n\n");
+  Out(Text(why, "summary") + "\n");
+}
+
+void PrintExplanation(const Json& desktop, const Json& why) {
+  PrintAnswer(desktop, why);
+  Out("\n");
   Table table({"CARD", "MODEL", "WHAT IT SAYS"});
   for (const Json& card : Array(why, "cards")) {
     table.Add({fmt::format("{} {}", Text(card, "node"), Number(card, "index")),
@@ -347,7 +356,7 @@ void PrintExplanation(const Json& desktop, const Json& why) {
 
 Action MakeExplain(CLI::App& app) {
   return OnDesktop(app, [](Context& context, const Json& desktop) {
-    const Json why = context.api.Get(PathOf("desktops", desktop) + "/explanation");
+    const Json why = ExplanationOf(context, desktop);
     if (context.json) {
       OutJson(why);
     } else {
@@ -368,10 +377,14 @@ Action MakeAsk(CLI::App& app) {
   AddComputeOptions(app, wish->share.compute, wish->share.cap);
   app.add_option("--model", wish->model, "Only on this card model; any: on any");
   app.require_option(1, 0);
-  return OnDesktop(app, [wish](Context& context, const Json& desktop) {
+  return OnDesktop(app, [wish](Context& context, const Json& desktop) -> int {
     Json body = ResizeBody(wish->share, desktop);
     if (!wish->model.empty()) body["model"] = wish->model == "any" ? Json() : Json(wish->model);
-    return Tell(context, context.api.PostOn(PathOf("desktops", desktop), "ask", body));
+    const Json asked = context.api.PostOn(PathOf("desktops", desktop), "ask", body);
+    if (context.json) return Show(context, asked);
+    // The row says why it waited with its former wish, until the queue comes to it again.
+    PrintAnswer(asked, ExplanationOf(context, asked));
+    return kOk;
   });
 }
 

@@ -217,11 +217,12 @@ QueueOutcome WalkTheQueue(const World& world, const QueueRows& rows) {
       outcome.steps.push_back(Refuse(row->second, *never, now));
     } else {
       const auto& wait = std::get<scheduler::WaitFor>(answer.decision);
-      QueueStep step = KeepWaiting(row->second, wait.reason);
+      const std::string reason = wait.reason + WhoGivesWayText(world, answer.id);
+      QueueStep step = KeepWaiting(row->second, reason);
       if (!step.writes.empty()) outcome.steps.push_back(std::move(step));
       outcome.places[answer.id] = {.position = answer.position,
                                    .waiting = 0,
-                                   .reason = wait.reason,
+                                   .reason = reason,
                                    .over_quota = answer.over_quota,
                                    .next_likely = NextLikelyOf(answer, rows)};
     }

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "control/internal/controller.h"
 #include "control/internal/explain_steps.h"
+#include "control/internal/notices.h"
 #include "control/internal/pool_trial.h"
 
 namespace sluice::control {
@@ -69,7 +70,9 @@ Result<Explained> Controller::Explain(const ExplainQuestion& question) {
   const auto plan = shown_placement_.With([](const auto& shown) { return shown; });
   const QueueRows rows =
       QueueRowsOf(*world, partners_.clock.Now(), nullptr, plan ? &*plan : nullptr);
-  return ExplainIn(rows, question, PoolOf(*world).share_memory_min);
+  Explained explained = ExplainIn(rows, question, PoolOf(*world).share_memory_min);
+  if (!question.claim.empty()) explained.reason += WhoGivesWayText(*world, question.claim);
+  return explained;
 }
 
 PlacementState Controller::Placement() {

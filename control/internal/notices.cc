@@ -257,6 +257,23 @@ std::vector<store::Write> MoveWrites(const store::Versioned<Claim>& claim, const
   return writes;
 }
 
+std::string WhoGivesWayText(const World& world, const ClaimId& first) {
+  int count = 0;
+  TimePoint at;
+  for (const auto& [id, row] : world.claims) {
+    if (!Holds(row.value) || row.value.notice_until == kNone || row.value.yields_to != first) {
+      continue;
+    }
+    ++count;
+    at = std::max(at, row.value.notice_until);
+  }
+  if (count == 0) return "";
+  return fmt::format(
+      "; {} to it at {}",
+      count == 1 ? "1 desktop gives way" : fmt::format("{} desktops give way", count),
+      ClockText(at));
+}
+
 bool IsNotice(std::string_view message) {
   return message.starts_with(kWillStop) || message.starts_with(kWillMove);
 }

@@ -47,6 +47,9 @@ std::vector<store::Write> TakeNoticeBack(const World& world, const Claim& claim)
 // stays where it is if there is no room any more. In both cases its notice is over.
 std::vector<store::Write> MoveWrites(const store::Versioned<Claim>& claim, const Gpus& gpus);
 
+// "; 2 desktops give way to it at 14:05 UTC", to be put behind why it waits. Empty: nobody does.
+std::string WhoGivesWayText(const World& world, const ClaimId& first);
+
 // Whether a desktop's message is what its user reads while a notice runs.
 bool IsNotice(std::string_view message);
 // What its user reads once it has given way, until it is ready again.

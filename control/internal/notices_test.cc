@@ -93,6 +93,31 @@ TEST(GivingWay, TellsThenStopsAndQueuesAgainWithTheHomeKept) {
   EXPECT_EQ(Told(*house), (Said{"desktop.notice"}));
 }
 
+TEST(GivingWay, MakesRoomForAllPartsOfAClaimAtOnce) {
+  auto house = HouseWith(PreemptRule::kLowerPriority, {"GPU-1", "GPU-2"});
+  const DesktopId one = Add(*house, "one", 20_GiB);
+  const DesktopId two = Add(*house, "two", 20_GiB);
+  const ClaimId run = house->AddRun(7, 8_GiB);
+  auto row = store::Read<Claim>(*house->real_store, run.text());
+  row->value.request.priority = 5;
+  row->value.more = {{.memory = 8_GiB}};
+  ASSERT_TRUE(house->real_store->Commit(std::vector{store::Put(row->value, row->version)}));
+  house->Run();
+  EXPECT_THAT(house->Get(one).message, HasSubstr("Save your work."));
+  EXPECT_THAT(house->Get(two).message, HasSubstr("Save your work."));
+  EXPECT_EQ(house->GetClaim(run)->phase, ClaimPhase::kPending);
+  const auto place = house->control().PlaceInQueue(run);
+  ASSERT_TRUE(place);
+  EXPECT_THAT(place->reason, HasSubstr("; 2 desktops give way to it at "));
+  EXPECT_EQ(house->GetClaim(run)->reason, place->reason);
+  EXPECT_EQ(place->next_likely, house->clock.Now() + 5 * kMinute);
+  house->Wait(6 * kMinute, kMinute);
+  EXPECT_EQ(house->GetClaim(run)->allocations.size(), 2u);
+  EXPECT_EQ(house->StateOf(one), kQueued);
+  EXPECT_EQ(house->StateOf(two), kQueued);
+  EXPECT_EQ(house->Broken(), "");
+}
+
 TEST(GivingWay, IsCalledOffWhenTheFirstWaitsNoLonger) {
   auto house = HouseWith(PreemptRule::kLowerPriority, {"GPU-1"});
   const DesktopId low = Add(*house, "low", 20_GiB);
@@ -302,6 +327,9 @@ TEST(Reservation, KeepsCardsForItsTeamAndIsForgottenADayLater) {
   EXPECT_TRUE(store::Read<Reservation>(*house->real_store, "rsv_1"));
   house->Wait(Duration(25 * 60) * 60'000, 60 * kMinute);
   EXPECT_FALSE(store::Read<Reservation>(*house->real_store, "rsv_1"));
+  const auto past = house->real_store->Get(store::Kind::kPastReservation, "rsv_1");
+  ASSERT_TRUE(past);  // For the planner.
+  EXPECT_EQ(store::Decode<Reservation>(past->body).value(), kept);
 }
 
 TEST(Gang, IsGivenAllItsCardsOrNone) {
@@ -324,6 +352,3 @@ TEST(Gang, IsGivenAllItsCardsOrNone) {
 
 }  // namespace
 }  // namespace sluice::control
-  const auto past = house->real_store->Get(store::Kind::kPastReservation, "rsv_1");
-  ASSERT_TRUE(past);  // For the planner.
-  EXPECT_EQ(store::Decode<Reservation>(past->body).value(), kept);

@@ -88,6 +88,7 @@ expect 0 "floor           none" s pool undo shared
 say "leaving the queue"
 expect 0 "" s desktop create e --memory 16GiB
 within 10 is e queued
+expect 0 "needs 15 GiB" s desktop ask e --memory 15GiB
 claim=$(s queue list --json | python3 -c "import json,sys; print(json.load(sys.stdin)[0]['claim_id'])")
 expect 0 "left the queue" s queue leave "$claim"
 within 10 is e stopped

@@ -21,6 +21,10 @@ describe('Sentence', () => {
       '需要单卡 2 GiB；空闲 3 GiB，但保留给队首。',
     ],
     [
+      'needs 8 GiB on one card; it is full; 2 desktops give way to it at 14:05 UTC',
+      '需要单卡 8 GiB；显卡已满；2 个桌面将于 14:05 UTC 为其让位。',
+    ],
+    [
       'Stopped because nobody used it for 1 h 30 min. The home is kept.',
       '因 1 小时 30 分 无人使用而停止。主目录已保留。',
     ],
