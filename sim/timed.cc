@@ -95,7 +95,12 @@ class Run {
       const size_t first = next_;
       while (next_ < order_.size() && claims_[order_[next_]].arrives == now_)
         Arrive(order_[next_++]);
-      options_.discipline == Discipline::kFifo ? ServeInOrder() : ServeByQueue();
+      Serve();
+      if (!again_.empty()) {  // Who has given way waits again once it has been served what is free.
+        for (const size_t i : again_) Enqueue(i);
+        again_.clear();
+        Serve();
+      }
       TellWhoGivesWay();
       Estimate(first, next_);
       result_.longest_queue =
@@ -210,7 +215,7 @@ class Run {
     times.left -= now_ - times.began;
     if (times.left <= Duration(0)) return;
     ++result_.gave_way;
-    Enqueue(i);
+    again_.push_back(i);
   }
 
   // What the pools of its cards say of a claim that runs; see control/internal/notices.h.
@@ -275,6 +280,8 @@ class Run {
     waiting_worth_.erase(waiting_worth_.begin() + (one - waiting_.begin()));
     waiting_.erase(one);
   }
+
+  void Serve() { options_.discipline == Discipline::kFifo ? ServeInOrder() : ServeByQueue(); }
 
   scheduler::Decision DecideFirst() const {
     const Waiting& first = waiting_.front();
@@ -380,6 +387,7 @@ class Run {
   std::priority_queue<EndAt, std::vector<EndAt>, std::greater<>> ends_;
   std::vector<Times> times_;                              // By claim.
   std::vector<std::pair<size_t, Duration>> waits_again_;  // Of claims that had given way.
+  std::vector<size_t> again_;                             // Have given way now.
   std::map<ClaimId, ClaimId> yields_to_;                  // Of those told, whom.
   std::map<PoolId, const Pool*> pools_;
   std::vector<Reservation> reservations_;  // Those that the queue knows of now.
