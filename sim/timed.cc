@@ -11,6 +11,7 @@
 #include <variant>
 
 #include "scheduler/preempt.h"
+#include "scheduler/rescue_plan.h"
 #include "sim/internal/timed_figures.h"
 
 namespace sluice::sim {
@@ -119,8 +120,9 @@ class Run {
   struct Times {
     TimePoint queued;
     TimePoint began;
-    TimePoint due;     // When it ends, by itself or by its notice; 0: it does not run.
-    Duration left{0};  // What it had left to run when it began, or has while it waits.
+    TimePoint due;         // When it ends, by itself or by its notice; 0: it does not run.
+    Duration left{0};      // What it had left to run when it began, or has while it waits.
+    Duration restarts{0};  // Of `left`, since it began: for having been moved.
   };
 
   bool SomethingIsToCome() {
@@ -168,17 +170,30 @@ class Run {
 
   TimePoint SaysItEnds(size_t i) const {
     const Duration run_for = claims_[i].run_for;
-    return run_for > Duration(0) ? times_[i].began + run_for : TimePoint();
+    const Times& times = times_[i];
+    return run_for > Duration(0) ? times.began + run_for + times.restarts : TimePoint();
+  }
+
+  void Hold(const ClaimId& claim, std::span<const Allocation> parts) {
+    for (const Allocation& a : parts) {
+      fleet_.gpus[card_of_.at(a.gpu)].shares.push_back(ToShare(claim, a));
+    }
+  }
+
+  void TakeBack(const ClaimId& claim, std::span<const Allocation> parts) {
+    for (const Allocation& a : parts) {
+      std::erase_if(fleet_.gpus[card_of_.at(a.gpu)].shares,
+                    [&](const Share& share) { return share.claim == claim; });
+    }
   }
 
   void Begin(size_t i, const Placed& placed) {
     const TimedClaim& claim = claims_[i];
-    for (const Allocation& a : placed.allocations) {
-      fleet_.gpus[card_of_.at(a.gpu)].shares.push_back(ToShare(claim.id, a));
-    }
+    Hold(claim.id, placed.allocations);
     Times& times = times_[i];
     times.began = now_;
     times.due = now_ + times.left;
+    times.restarts = Duration(0);
     holders_.push_back({.claim = claim.id,
                         .team = claim.team,
                         .ends_at = SaysItEnds(i),
@@ -202,10 +217,7 @@ class Run {
   void End(size_t i) {
     const TimedClaim& claim = claims_[i];
     const std::vector<Allocation>& held = result_.outcomes[i].allocations;
-    for (const Allocation& a : held) {
-      std::erase_if(fleet_.gpus[card_of_.at(a.gpu)].shares,
-                    [&](const Share& share) { return share.claim == claim.id; });
-    }
+    TakeBack(claim.id, held);
     std::erase_if(holders_, [&](const Holder& holder) { return holder.claim == claim.id; });
     yields_to_.erase(claim.id);
     figures_.Ends(worth_.Held(held));
@@ -309,17 +321,60 @@ class Run {
   }
 
   void ServeByQueue() {
-    if (waiting_.empty()) return;
-    looks_ += static_cast<int64_t>(waiting_.size() * fleet_.gpus.size());
-    if (options_.looks_max > 0 && looks_ > options_.looks_max) {
-      result_.cut_short = true;
-      return;
-    }
-    for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(Input())) {
-      if (!std::holds_alternative<scheduler::WaitFor>(answer.decision)) {
-        Settle(answer.id, answer.decision);
+    std::optional<ClaimId> first;
+    do {
+      if (waiting_.empty()) return;
+      looks_ += static_cast<int64_t>(waiting_.size() * fleet_.gpus.size());
+      if (options_.looks_max > 0 && looks_ > options_.looks_max) {
+        result_.cut_short = true;
+        return;
       }
+      first.reset();
+      for (const scheduler::QueueAnswer& answer : scheduler::WalkQueue(Input())) {
+        if (!std::holds_alternative<scheduler::WaitFor>(answer.decision)) {
+          Settle(answer.id, answer.decision);
+        } else if (!first && !answer.over_quota) {
+          first = answer.id;
+        }
+      }
+    } while (first && MakeRoom(*first));
+  }
+
+  // Moves others so that this one starts, and starts it. False: nothing done.
+  bool MakeRoom(const ClaimId& id) {
+    const auto arrived = static_cast<int64_t>(next_);
+    const int64_t left = arrived * options_.moves_per_10000 / 10'000 - result_.moves;
+    const Waiting& first = *std::ranges::find(waiting_, id, &Waiting::id);
+    if (left <= 0 || !first.more.empty() || !reservations_.empty()) return false;
+    std::vector<scheduler::Movable> movable;
+    for (const Holder& holder : holders_) {
+      const TimedClaim& claim = claims_[claim_of_.at(holder.claim)];
+      if (!claim.movable || !claim.more.empty() || yields_to_.contains(claim.id)) continue;
+      movable.push_back({.claim = claim.id, .user = claim.user, .request = claim.request});
     }
+    const int at_once = static_cast<int>(std::min<int64_t>(left, options_.moves_at_once));
+    const auto plan = scheduler::PlanRescue(fleet_, first.request, movable, at_once);
+    if (!plan) return false;
+    for (const scheduler::Relocation& move : plan->moves) TakeBack(move.claim, move.from);
+    for (const scheduler::Relocation& move : plan->moves) Move(move);
+    Settle(ClaimId(id), Placed{plan->placement});
+    return true;
+  }
+
+  void Move(const scheduler::Relocation& move) {
+    const size_t i = claim_of_.at(move.claim);
+    Hold(move.claim, move.to);
+    result_.outcomes[i].allocations = move.to;
+    figures_.Ends(worth_.Held(move.from));
+    figures_.Begins(worth_.Held(move.to), Duration(0));
+    figures_.Restarts(worth_.Held(move.to), options_.restart);
+    Times& times = times_[i];
+    times.left += options_.restart;
+    times.restarts += options_.restart;
+    times.due += options_.restart;
+    std::ranges::find(holders_, move.claim, &Holder::claim)->ends_at = SaysItEnds(i);
+    ends_.emplace(times.due, i);
+    ++result_.moves;
   }
 
   // Of the arrivals with these numbers, those that are asked about and wait still.

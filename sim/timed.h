@@ -40,6 +40,8 @@ struct TimedClaim {
   Duration usable_within{0};
   // Whether it can go on later, so that it may be told to give way: a desktop, not a command.
   bool may_yield = false;
+  // Whether it may be moved to other cards of the fleet, see TimedOptions::moves_per_10000.
+  bool movable = false;
 };
 
 // Who is served next; where a claim goes is decided by scheduler::Decide for both.
@@ -73,6 +75,14 @@ struct TimedOptions {
   // notice is over, waits again, and then runs for what was left. Empty: nobody is told. For
   // kQueue.
   std::span<const Pool> pools;
+  // Claims may be moved so that the first in the queue, which fits nowhere, starts (PlanRescue): at
+  // most so many per 10,000 arrivals so far, so many at once, of those that are movable and are not
+  // told to give way. 0: none. For kQueue; not while there are reservations, nor for a claim of
+  // several parts.
+  int moves_per_10000 = 0;
+  int moves_at_once = 1;
+  // What a move costs who is moved: it holds its cards so much longer.
+  Duration restart = Pool().preempt_notice;
   // Every so-manieth arrival is told when it is likely to start, if it has to wait; 0: none. The
   // estimate knows what has come, run and ended until then, and nothing else.
   int estimate_every = 0;
@@ -124,6 +134,8 @@ struct TimedResult {
   int64_t starts_again = 0;  // Of claims that have given way; their waits count with the others.
   int64_t refused = 0;       // They fit no empty fleet, or their team's limit.
   int64_t gave_way = 0;      // How often a claim ended before its time for another.
+  int64_t moves = 0;
+  double gpu_hours_restarting = 0;  // Of `gpu_hours_held`, what moves added.
   WaitFigures wait;
   std::map<std::string, WaitFigures> wait_by_size;
   int64_t longest_queue = 0;

@@ -54,7 +54,8 @@ json ToJson(const TimedResult& result, Discipline discipline) {
   for (const auto& [size, wait] : result.wait_by_size) by_size[size] = ToJson(wait);
   json all = FiguresToJson(result);
   all["discipline"] = ToString(discipline);
-  all["moves"] = 0;
+  all["moves"] = result.moves;
+  all["gpu_hours_restarting"] = Rounded(result.gpu_hours_restarting);
   all["wait_by_size_s"] = std::move(by_size);
   all["estimates"] = ToJson(result.ranges);
   return all;

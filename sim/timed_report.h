@@ -17,10 +17,10 @@ nlohmann::json ToJson(const WaitFigures& wait);
 // "gpu_hours_held", "gpu_hours_lost", "utilisation_pct", "offered_pct", "hours"}.
 nlohmann::json FiguresToJson(const TimedResult& result);
 
-// {"discipline", "claims", "starts", "refused", "moves": 0, "wait_s": {…}, "wait_by_size_s": {size:
-// {…}}, "longest_queue", "gpu_hours_held", "gpu_hours_lost", "utilisation_pct", "offered_pct",
-// "hours", "estimates": {"asked", "given", "inside", "early", "late", "inside_pct", "width_s"}}.
-// `inside_pct` is null when no range was given.
+// {"discipline", "claims", "starts", "refused", "moves", "gpu_hours_restarting", "wait_s": {…},
+// "wait_by_size_s": {size: {…}}, "longest_queue", "gpu_hours_held", "gpu_hours_lost",
+// "utilisation_pct", "offered_pct", "hours", "estimates": {"asked", "given", "inside", "early",
+// "late", "inside_pct", "width_s"}}. `inside_pct` is null when no range was given.
 nlohmann::json ToJson(const TimedResult& result, Discipline discipline);
 
 // What was played: {"machines", "cards", "claims", "pace", "left_out": {…}}.

@@ -5,6 +5,8 @@
 #include <fmt/core.h>
 #include <string>
 
+#include "base/random.h"
+
 namespace sluice::sim {
 namespace {
 
@@ -93,15 +95,18 @@ TimedTrace MakeTimedTrace(const std::vector<TraceNode>& nodes,
   }
   trace.pace_pct = options.pace_pct > 0 ? options.pace_pct
                                         : PaceFor(played, trace.fleet.size(), options.offered_pct);
+  SeededRandom random(options.movable_seed);
   for (const TracePod* pod : played) {
     const int64_t after_s = *pod->created_s - options.from_s;
-    trace.claims.push_back({.id = ClaimId(fmt::format("{:09}", trace.claims.size())),
-                            .request = RequestOf(*pod, options.card),
-                            .team = {},
-                            .kind = pod->qos + ", " + SizeOf(*pod),
-                            .size = SizeOf(*pod),
-                            .arrives = TimePoint(Duration(1 + after_s * 100'000 / trace.pace_pct)),
-                            .runs = Duration((*pod->deleted_s - *pod->scheduled_s) * 1000)});
+    trace.claims.push_back(
+        {.id = ClaimId(fmt::format("{:09}", trace.claims.size())),
+         .request = RequestOf(*pod, options.card),
+         .team = {},
+         .kind = pod->qos + ", " + SizeOf(*pod),
+         .size = SizeOf(*pod),
+         .arrives = TimePoint(Duration(1 + after_s * 100'000 / trace.pace_pct)),
+         .runs = Duration((*pod->deleted_s - *pod->scheduled_s) * 1000),
+         .movable = random.Next() % 100 < static_cast<uint64_t>(options.movable_pct)});
   }
   return trace;
 }

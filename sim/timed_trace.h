@@ -26,6 +26,9 @@ struct TimedTraceOptions {
   // fleet can do in that time.
   int offered_pct = 100;
   Bytes card = MiB(1000);
+  // So many percent of the claims may be moved, drawn by a seed.
+  int movable_pct = 0;
+  uint64_t movable_seed = 42;
 };
 
 struct TimedTrace {

@@ -37,22 +37,34 @@ constexpr std::pair<const char*, Figure> kFigures[] = {
     {"longest queue", [](const auto& r) { return std::to_string(r.longest_queue); }},
     {"GPU-hours held", [](const auto& r) { return fmt::format("{:.0f}", r.gpu_hours_held); }},
     {"GPU-hours lost", [](const auto& r) { return fmt::format("{:.0f}", r.gpu_hours_lost); }},
+    {"moves", [](const auto& r) { return std::to_string(r.moves); }},
+    {"GPU-hours of restarts",
+     [](const auto& r) { return fmt::format("{:.1f}", r.gpu_hours_restarting); }},
     {"held while claims came",
      [](const auto& r) { return fmt::format("{:.1f}%", r.utilisation_pct); }},
     {"start in the range told", [](const auto& r) { return RangeText(r.ranges); }},
 };
 
-std::string HeadLine(const sim::TimedTrace& trace, const std::vector<Played>& played) {
+std::string MovesText(const TimedWords& words) {
+  if (words.moves == 0) return "no moves";
+  return fmt::format(
+      "at most {} moves per 10,000 claims, {}% of them may be moved", words.moves, words.movable);
+}
+
+std::string HeadLine(const sim::TimedTrace& trace,
+                     const std::vector<Played>& played,
+                     const TimedWords& words) {
   return fmt::format(
       "{} machines, {} cards; {} claims at {:.2f} times the trace's pace, {:.0f}% of what the "
       "cards "
-      "can do; {} requests left out; no moves",
+      "can do; {} requests left out; {}",
       trace.nodes,
       trace.fleet.size(),
       trace.claims.size(),
       static_cast<double>(trace.pace_pct) / 100,
       played.front().result.offered_pct,
-      trace.without_card + trace.never_ran + trace.too_early + trace.many_models);
+      trace.without_card + trace.never_ran + trace.too_early + trace.many_models,
+      MovesText(words));
 }
 
 // The first one is the head.
@@ -73,18 +85,22 @@ std::vector<std::vector<std::string>> RowsOf(const std::vector<Played>& played) 
   return rows;
 }
 
-void PrintPlayed(const sim::TimedTrace& trace, const std::vector<Played>& played) {
-  Out(HeadLine(trace, played) + "\n\n");
+void PrintPlayed(const sim::TimedTrace& trace,
+                 const std::vector<Played>& played,
+                 const TimedWords& words) {
+  Out(HeadLine(trace, played, words) + "\n\n");
   const auto rows = RowsOf(played);
   Table table(rows.front());
   for (size_t i = 1; i < rows.size(); ++i) table.Add(rows[i]);
   Out(table.Lines("Nothing was played."));
 }
 
-sim::HtmlPage PageOf(const sim::TimedTrace& trace, const std::vector<Played>& played) {
+sim::HtmlPage PageOf(const sim::TimedTrace& trace,
+                     const std::vector<Played>& played,
+                     const TimedWords& words) {
   sim::HtmlPage page{.title = "A trace in time"};
   page.notes = {
-      HeadLine(trace, played),
+      HeadLine(trace, played, words),
       "fifo: strictly in the order of coming, on the tightest card. queue: the product's queue."};
   page.tables.push_back({"Figures", RowsOf(played)});
   sim::Chart waiting{.title = "Who waits", .x_name = "hours", .y_name = "claims in the queue"};
@@ -136,6 +152,16 @@ void AddTimedOptions(CLI::App& app, TimedWords& words) {
                  "0: none")
       ->capture_default_str()
       ->check(CLI::Range(0, 1'000'000));
+  app.add_option("--movable",
+                 words.movable,
+                 "With --timed and --moves: so many percent of the claims declare that they may be "
+                 "moved")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100));
+  app.add_option("--restart",
+                 words.restart,
+                 "With --timed and --moves: so much longer runs who is moved, as in 10m; default: "
+                 "5m, the notice of a pool");
 }
 
 int ReplayInTime(const std::string& nodes,
@@ -143,7 +169,17 @@ int ReplayInTime(const std::string& nodes,
                  const TimedWords& words,
                  bool json) {
   sim::TimedTraceOptions options{.every_node = words.every_node,
-                                 .pace_pct = std::lround(words.pace * 100)};
+                                 .pace_pct = std::lround(words.pace * 100),
+                                 .movable_pct = words.movable,
+                                 .movable_seed = words.seed};
+  if (words.moves > 0 && words.movable == 0) {
+    throw CommandFailed{{.exit_code = kUsage,
+                         .text = "--moves: with --timed nobody may be moved; say how many percent "
+                                 "of the claims may be, as in --movable 50",
+                         .code = {}}};
+  }
+  Duration restart = Pool().preempt_notice;
+  if (!words.restart.empty()) restart = Need(ParseDuration(words.restart));
   if (!words.from.empty()) options.from_s = Need(ParseDuration(words.from)).count() / 1000;
   if (words.offered > 0) {
     options.pace_pct = 0;
@@ -154,20 +190,23 @@ int ReplayInTime(const std::string& nodes,
   std::vector<Played> played;
   for (const auto discipline : {sim::Discipline::kFifo, sim::Discipline::kQueue}) {
     Progress progress{std::string(ToString(discipline))};
-    const bool estimates = discipline == sim::Discipline::kQueue;
+    const bool queue = discipline == sim::Discipline::kQueue;
     played.push_back({discipline,
                       sim::ReplayTimed(trace.fleet,
                                        {},
                                        trace.claims,
                                        {.discipline = discipline,
-                                        .estimate_every = estimates ? words.estimates : 0,
+                                        .moves_per_10000 = queue ? words.moves : 0,
+                                        .moves_at_once = 2,
+                                        .restart = restart,
+                                        .estimate_every = queue ? words.estimates : 0,
                                         .on_progress = [&](size_t done, size_t of) {
                                           progress.Show(done, of);
                                         }})});
   }
-  WriteHtml(words.html, PageOf(trace, played));
+  WriteHtml(words.html, PageOf(trace, played, words));
   if (!json) {
-    PrintPlayed(trace, played);
+    PrintPlayed(trace, played, words);
     return kOk;
   }
   Json answer = {{"trace", ToJson(trace)}, {"runs", Json::array()}};

@@ -28,6 +28,10 @@ struct TimedWords {
   double pace = 1;
   int offered = 0;
   int estimates = 40;
+  int moves = 0;  // As of the other replay.
+  int movable = 0;
+  uint64_t seed = 42;
+  std::string restart;
   std::string html;  // Where the report goes; empty: none.
 };
 void AddTimedOptions(CLI::App& app, TimedWords& words);

@@ -27,31 +27,29 @@ struct ReplayWords {
   std::string pods;
   std::string arrival;
   std::string policy = "fgd";
-  uint64_t seed = 42;
   double load = 1.3;
-  int moves = 0;
   std::string explain;
   std::vector<std::string> annotations;
-  TimedWords timed;  // Its `html` is also the other replay's.
+  TimedWords timed;  // Its `html`, `moves` and `seed` are also the other replay's.
 };
 
 sim::ArrivalOrder OrderFor(const ReplayWords& words, const sim::Variant& variant) {
   const int percent = static_cast<int>(std::lround(words.load * 100));
   if (words.arrival.empty()) {
     return sim::DrawOrder(
-        variant.nodes, variant.pods, {.seed = words.seed, .load_percent = percent});
+        variant.nodes, variant.pods, {.seed = words.timed.seed, .load_percent = percent});
   }
   const auto orders =
       Need(sim::ReadOrders(words.arrival, {variant.pods.size(), variant.nodes.size()}));
   std::string seeds;
   for (const sim::ArrivalOrder& order : orders) {
-    if (order.seed == words.seed) return order;
+    if (order.seed == words.timed.seed) return order;
     seeds += (seeds.empty() ? "" : ", ") + std::to_string(order.seed);
   }
   throw CommandFailed{
       {.exit_code = kNotFound,
        .text = fmt::format(
-           "{} has no order for seed {}, only for: {}", words.arrival, words.seed, seeds),
+           "{} has no order for seed {}, only for: {}", words.arrival, words.timed.seed, seeds),
        .code = {}}};
 }
 
@@ -133,16 +131,16 @@ int Replay(const ReplayWords& words, bool json) {
   sim::TraceFleet fleet = Need(
       sim::Annotated(sim::MakeTraceFleet(variant, order.nodes), AnnotationsOf(words.annotations)));
   sim::Policies policies;
-  const auto policy = Need(policies.Make(words.policy, fleet, words.seed));
+  const auto policy = Need(policies.Make(words.policy, fleet, words.timed.seed));
   Progress progress(words.policy);
   std::vector<std::string> said;
   const sim::ReplayResult result =
       sim::Replay(fleet,
                   *policy,
                   order.pods,
-                  {.seed = words.seed,
+                  {.seed = words.timed.seed,
                    .load_percent = static_cast<int>(std::lround(words.load * 100)),
-                   .moves_per_10000 = words.moves,
+                   .moves_per_10000 = words.timed.moves,
                    .moves_at_once = 2,
                    .on_arrival = [&](const sim::TraceFleet& now, const sim::Arrival& arrival) {
                      progress.Show(arrival.number, arrival.of);
@@ -180,13 +178,14 @@ Action MakeReplay(CLI::App& app) {
                  "Order of arrival and of nodes by seed; default: drawn by the seed");
   app.add_option("--policy", words->policy, "Who decides; see: sluice sim policies")
       ->capture_default_str();
-  app.add_option("--seed", words->seed, "Which order")->capture_default_str();
+  app.add_option("--seed", words->timed.seed, "Which order; with --timed: which claims are movable")
+      ->capture_default_str();
   app.add_option(
          "--load", words->load, "Ends when so many times the cards' capacity has been asked for")
       ->capture_default_str()
       ->check(CLI::Range(0.01, 10.0));
   app.add_option("--moves",
-                 words->moves,
+                 words->timed.moves,
                  "Claims that may be moved per 10,000 arrivals, for one that fits nowhere")
       ->capture_default_str()
       ->check(CLI::Range(0, 10'000));

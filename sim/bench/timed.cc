@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/bench/timed.h"
 
+#include <cstdio>
 #include <fmt/core.h>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "sim/timed_trace.h"
 
@@ -13,12 +16,22 @@ namespace {
 constexpr int64_t kFromS = 115 * 86'400;
 constexpr int kEstimateEvery = 40;
 
-struct Load {
+struct Case {
+  const char* variant;
   int every_node;
   int offered_pct;
+  std::vector<int> movable_pct;  // Also played with moves, for so many that may be moved.
 };
-// The whole fleet never fills at the list's own pace, so a part of it, and faster.
-constexpr Load kLoads[] = {{80, 100}, {40, 150}};
+// The whole fleet never fills at a list's own pace, so a part of it, and
+// faster. `default` steered what the queue and the estimates do, the other
+// lists did not.
+const Case kCases[] = {{"default", 80, 100, {50, 100}},
+                       {"default", 40, 150, {50, 100}},
+                       {"gpushare100", 80, 100, {100}},
+                       {"gpushare100", 40, 150, {100}},
+                       {"gpuspec33", 80, 100, {100}},
+                       {"gpuspec33", 40, 150, {100}}};
+constexpr int kMovesPer10000 = 80;
 
 struct Line {
   std::string config;
@@ -81,37 +94,65 @@ void PrintRanges(const Line& line, const RangeFigures& ranges) {
 
 }  // namespace
 
+namespace {
+
+void Play(const Variant& variant, const Case& the) {
+  TimedTrace trace = MakeTimedTrace(variant.nodes,
+                                    variant.pods,
+                                    {.every_node = the.every_node,
+                                     .from_s = kFromS,
+                                     .pace_pct = 0,
+                                     .offered_pct = the.offered_pct});
+  const auto line = [&](const char* discipline, const TimedResult& result, int movable_pct) {
+    std::string config =
+        fmt::format(R"("variant":"{}, timed","every_node":{},"machines":{},"cards":{},)"
+                    R"("offered_pct":{:.1f},"pace":{:.2f},"discipline":"{}","moves":{})",
+                    the.variant,
+                    the.every_node,
+                    trace.nodes,
+                    trace.fleet.size(),
+                    result.offered_pct,
+                    static_cast<double>(trace.pace_pct) / 100,
+                    discipline,
+                    result.moves);
+    if (movable_pct > 0) config += fmt::format(R"(,"movable_pct":{})", movable_pct);
+    return Line{std::move(config), result.starts};
+  };
+  const TimedResult fifo =
+      ReplayTimed(trace.fleet, {}, trace.claims, {.discipline = Discipline::kFifo});
+  PrintFigures(line("fifo", fifo, 0), fifo, nullptr);
+  const TimedResult queue =
+      ReplayTimed(trace.fleet, {}, trace.claims, {.estimate_every = kEstimateEvery});
+  PrintFigures(line("queue", queue, 0), queue, &fifo);
+  PrintRanges(line("queue", queue, 0), queue.ranges);
+  for (const int percent : the.movable_pct) {
+    trace = MakeTimedTrace(variant.nodes,
+                           variant.pods,
+                           {.every_node = the.every_node,
+                            .from_s = kFromS,
+                            .pace_pct = trace.pace_pct,
+                            .movable_pct = percent});
+    const TimedResult moved = ReplayTimed(
+        trace.fleet, {}, trace.claims, {.moves_per_10000 = kMovesPer10000, .moves_at_once = 2});
+    const Line of = line("queue, moves", moved, percent);
+    PrintFigures(of, moved, &fifo);
+    of.Print("timed_gpu_hours_restarting", moved.gpu_hours_restarting, "GPU h", "");
+    of.Print("timed_moves_per_10000",
+             1e4 * static_cast<double>(moved.moves) / static_cast<double>(moved.claims),
+             "per 10,000",
+             fmt::format("<={}", kMovesPer10000));
+  }
+  std::fflush(stdout);
+}
+
+}  // namespace
+
 void TimedReplays() {
   const auto folder = FindOpenb("");
   if (!folder) return;
-  const auto variant = ReadVariant(*folder, "default");
-  if (!variant) return;
-  for (const Load& load : kLoads) {
-    const TimedTrace trace = MakeTimedTrace(variant->nodes,
-                                            variant->pods,
-                                            {.every_node = load.every_node,
-                                             .from_s = kFromS,
-                                             .pace_pct = 0,
-                                             .offered_pct = load.offered_pct});
-    const auto line = [&](const char* discipline, const TimedResult& result) {
-      return Line{
-          fmt::format(R"("variant":"default, timed","every_node":{},"machines":{},"cards":{},)"
-                      R"("offered_pct":{:.1f},"pace":{:.2f},"discipline":"{}","moves":0)",
-                      load.every_node,
-                      trace.nodes,
-                      trace.fleet.size(),
-                      result.offered_pct,
-                      static_cast<double>(trace.pace_pct) / 100,
-                      discipline),
-          result.starts};
-    };
-    const TimedResult fifo =
-        ReplayTimed(trace.fleet, {}, trace.claims, {.discipline = Discipline::kFifo});
-    PrintFigures(line("fifo", fifo), fifo, nullptr);
-    const TimedResult queue =
-        ReplayTimed(trace.fleet, {}, trace.claims, {.estimate_every = kEstimateEvery});
-    PrintFigures(line("queue", queue), queue, &fifo);
-    PrintRanges(line("queue", queue), queue.ranges);
+  for (const Case& the : kCases) {
+    const auto variant = ReadVariant(*folder, the.variant);
+    if (variant) Play(*variant, the);
   }
 }
 

@@ -3,7 +3,8 @@
 
 namespace sluice::sim::bench {
 
-// The openb list in time, by the queue and strictly in the order of coming; one line per figure.
+// openb lists in time: strictly in the order of coming, by the queue, and by the queue with moves;
+// one line per figure.
 // Prints nothing where the data set is missing.
 void TimedReplays();
 

@@ -84,6 +84,7 @@ void TimeTally::Fill(TimedResult& result) const {
   const auto hours = [](int64_t time) { return static_cast<double>(time) / kCard / kHourMs; };
   result.gpu_hours_held = hours(held_time_);
   result.gpu_hours_lost = hours(lost_time_);
+  result.gpu_hours_restarting = hours(restart_time_);
   result.hours = static_cast<double>((now_ - *first_).count()) / kHourMs;
   const double could_be = hours(fleet_ * (last_arrival_ - *first_).count());
   if (could_be <= 0) return;

@@ -38,6 +38,8 @@ class TimeTally {
   void Arrived();
   void Begins(int64_t worth, Duration runs);
   void Ends(int64_t worth) { held_ -= worth; }
+  // Of what is held, so much is for having been moved.
+  void Restarts(int64_t worth, Duration span) { restart_time_ += worth * span.count(); }
   void Fill(TimedResult& result) const;
   int64_t held() const { return held_; }
 
@@ -47,6 +49,7 @@ class TimeTally {
   int64_t offered_time_ = 0;
   int64_t held_time_ = 0;
   int64_t lost_time_ = 0;
+  int64_t restart_time_ = 0;
   int64_t held_by_last_arrival_ = 0;
   std::optional<TimePoint> first_;
   TimePoint now_;
