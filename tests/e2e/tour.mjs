@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Takes the pictures of docs/tour.md into docs/images/: tests/e2e/run tests/e2e/tour.mjs
-// Small ones where pngquant is installed.
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { root } from './harness/places.mjs';
-import { check, scenario } from './harness/scenario.mjs';
+import { pictureSize, takePicture } from './harness/picture.mjs';
+import { scenario } from './harness/scenario.mjs';
 import { until } from './harness/until.mjs';
-
-const folder = join(root, 'docs/images');
-const bytesMax = 150 * 1024;
-mkdirSync(folder, { recursive: true });
 
 // Takes memory of the card in whole GiB and keeps it; with "work" it copies as well.
 const hold = `
@@ -29,16 +21,9 @@ while True:
 await scenario('tour', { simulate: '1x24GiB' }, async ({ server, newPerson, step }) => {
   const lina = await newPerson();
   const { page, t } = lina;
-  await page.setViewportSize({ width: 1200, height: 750 });
+  await page.setViewportSize(pictureSize);
 
-  const picture = async (name, from = page) => {
-    const path = join(folder, `${name}.png`);
-    await from.mouse.move(600, 740);
-    await from.screenshot({ path, animations: 'disabled' });
-    spawnSync('pngquant', ['--force', '--skip-if-larger', '--ext', '.png', '64', path]);
-    const { size } = statSync(path);
-    check(size <= bytesMax, `${name}.png has ${size} bytes; is pngquant installed?`);
-  };
+  const picture = (name, from = page) => takePicture(from, name);
   const order = async (name) => {
     await page.goto('/desktops/new?template=pytorch');
     await lina.field('new.name').fill(name);
@@ -56,6 +41,18 @@ await scenario('tour', { simulate: '1x24GiB' }, async ({ server, newPerson, step
     await screen.type(`cat >~/hold.py <<'END'${hold}END\n`);
     await screen.type(`clear; python3 ~/hold.py ${words} >~/held &\n`);
     await screen.fileWith('held', /holding/);
+  };
+
+  // For the one team, from the next day on.
+  const reserve = async (name, hours) => {
+    const [team] = (await server.call('GET', '/v1/teams')).items;
+    const at = (n) => new Date(Date.now() + n * 3_600_000).toISOString();
+    const when = { starts_at: at(hours), ends_at: at(hours + 3) };
+    const wish = { name, team_id: team.id, count: 1, memory_bytes: 8 * 2 ** 30, ...when };
+    await server.call('POST', '/v1/reservations', wish, {
+      'Idempotency-Key': name.replace(' ', '-'),
+    });
+    await page.locator(`[data-reservation="${name}"]`).waitFor();
   };
 
   await step('sign-in and the empty page', async () => {
@@ -131,6 +128,19 @@ await scenario('tour', { simulate: '1x24GiB' }, async ({ server, newPerson, step
     await lina.heading('pools.trial').waitFor();
     await page.evaluate(() => window.scrollTo(0, 0));
     await picture('pools');
+    await server.call(
+      'POST',
+      '/v1/teams',
+      { name: 'Winter course', memory_guaranteed_bytes: 8 * 2 ** 30 },
+      { 'Idempotency-Key': 'team' },
+    );
+    await lina.goTo('nav.reservations');
+    await reserve('Exercise 3', 26);
+    await lina.button('reserve.add').click();
+    await lina.field('reserve.name').fill('Exercise 4');
+    await page.getByRole('dialog').getByText(t('reserve.holders_why')).waitFor();
+    await picture('reservations');
+    await lina.button('act.cancel').click();
     await lina.goTo('nav.planner');
     await lina.heading('plan.history').waitFor();
     await page.getByRole('switch', { name: t('plan.synthetic') }).click();
@@ -148,7 +158,7 @@ await scenario('tour', { simulate: '1x24GiB' }, async ({ server, newPerson, step
 
   await step('Chinese', async () => {
     const lin = await newPerson({ language: 'zh-CN' });
-    await lin.page.setViewportSize({ width: 1200, height: 750 });
+    await lin.page.setViewportSize(pictureSize);
     await lin.firstSignIn(await server.addUser('lin'));
     await lin.text('desktops.empty').waitFor();
     await picture('presets-zh', lin.page);

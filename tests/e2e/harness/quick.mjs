@@ -13,7 +13,7 @@ export function create(page, name, gib) {
         headers: {
           'Content-Type': 'application/json',
           'X-CSRF-Token': me.csrf_token,
-          'Idempotency-Key': name,
+          'Idempotency-Key': name.replace(/\W/g, '-'),
         },
         body: JSON.stringify({
           name,
