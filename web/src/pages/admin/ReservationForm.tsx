@@ -102,7 +102,8 @@ function Holders({ list }: { list: ReservationTrial['holders'] }) {
   );
 }
 
-function Trial({ body }: { body: ReservationCreate }) {
+// `late`: what is asked has changed since `body`.
+function Trial({ body, late }: { body: ReservationCreate; late: boolean }) {
   const { t, tn } = useWords();
   const trial = useQuery({
     queryKey: ['reservations', 'trial', body],
@@ -114,8 +115,14 @@ function Trial({ body }: { body: ReservationCreate }) {
   const { count } = body;
   const all = trial.data && trial.data.room >= count;
   const Icon = all ? IconCheck : IconAlertTriangle;
+  const busy = late || trial.isPlaceholderData;
   return (
-    <section aria-label={t('reserve.trial')} aria-live="polite" className="explained">
+    <section
+      aria-label={t('reserve.trial')}
+      aria-live="polite"
+      aria-busy={busy}
+      className="explained"
+    >
       <h3>{t('reserve.trial')}</h3>
       {trial.isPending && (
         <Text size="sm" c="dimmed">
@@ -333,7 +340,9 @@ export function ReservationForm(props: {
       </div>
       <CardFields wish={wish} set={set} error={error} />
       <TimeFields wish={wish} set={set} fault={fault} error={error} />
-      {asked !== '' && settled !== '' && <Trial body={JSON.parse(settled) as ReservationCreate} />}
+      {asked !== '' && settled !== '' && (
+        <Trial body={JSON.parse(settled) as ReservationCreate} late={settled !== asked} />
+      )}
     </FormDialog>
   );
 }
