@@ -76,9 +76,9 @@ struct EstimateRules {
   // late together: the part of how long they run, as variance, that each shares with all of them,
   // and beside that with those of its kind. Both from 0, together below 1. 0: as if each were
   // alone, and the range at the end of a long queue is far too narrow; larger: wider ranges. Found
-  // by replays in time, see docs/benchmarks/scheduler.md.
-  double shared_by_all = 0.2;
-  double shared_by_kind = 0.2;
+  // by replays in time, see docs/benchmarks/scheduler-timed.md.
+  double shared_by_all = 0.25;
+  double shared_by_kind = 0.25;
   uint64_t seed = 1;
 };
 

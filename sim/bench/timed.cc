@@ -23,12 +23,10 @@ struct Case {
   std::vector<int> movable_pct;  // Also played with moves, for so many that may be moved.
 };
 // The whole fleet never fills at a list's own pace, so a part of it, and
-// faster. `default` steered what the queue and the estimates do, the other
-// lists did not.
+// faster. `default` steered what the queue does, the other lists did not.
 const Case kCases[] = {{"default", 80, 100, {50, 100}},
                        {"default", 40, 150, {50, 100}},
                        {"gpushare100", 80, 100, {100}},
-                       {"gpushare100", 40, 150, {100}},
                        {"gpuspec33", 80, 100, {100}},
                        {"gpuspec33", 40, 150, {100}}};
 constexpr int kMovesPer10000 = 80;
