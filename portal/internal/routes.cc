@@ -15,7 +15,8 @@ constexpr std::string_view kRead = "desktops:read";
 constexpr std::string_view kWrite = "desktops:write";
 constexpr std::string_view kGpus = "gpus:read";
 constexpr std::string_view kAdminScope = "admin";
-constexpr std::string_view kPlan = "fleet share_bytes idle_s policy price growth_pct synthetic";
+constexpr std::string_view kPlan =
+    "fleet share_bytes idle_s policy overcommit_pct preempt price growth_pct synthetic";
 constexpr std::string_view kPage = "limit cursor";
 constexpr std::string_view kAuditPage = "actor action target outcome since until q limit cursor";
 constexpr std::string_view kAuditExport = "actor action target outcome since until q format";
