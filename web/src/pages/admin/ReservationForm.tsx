@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cards kept for a team: what is wished, and what the team could have of it as things stand, worked
 // out by the portal before anything is made.
-import { NumberInput, Radio, Select, Stack, Text, TextInput } from '@mantine/core';
+import { Loader, NumberInput, Radio, Select, Stack, Text, TextInput } from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
 import { keepPreviousData, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -133,7 +133,7 @@ function Trial({ body, late }: { body: ReservationCreate; late: boolean }) {
       {trial.data && !trial.isError && (
         <>
           <div className={`reason ${all ? 'good' : 'warn'}`}>
-            <Icon size={16} />
+            {busy ? <Loader size={16} color="gray" aria-hidden /> : <Icon size={16} />}
             <span>
               {all
                 ? tn('reserve.trial_all', count)
